@@ -1,0 +1,322 @@
+"""The fold: events in, the state of a conversation out.
+
+``evolve`` has one branch for each event and no rules: whether something may happen was decided before it was recorded.
+Everything that can be asked "as of version v" is kept as a history in order of versions and found by bisection; nothing
+is ever copied to look at the past.
+
+``rewind`` takes back the last events. It is for pending events only, when another writer's come first: they are taken
+back, the others are folded, and they are folded again with later versions. Nodes that were handed out meanwhile find
+themselves through ``shifts``.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from itertools import accumulate, islice
+from operator import itemgetter
+from typing import Any, TypeAlias, TypeVar
+
+from msgspec import UNSET, Raw
+
+from branchlog._core.arrays import NONE, Arrays
+from branchlog._core.events import (
+    MAIN,
+    AnyEvent,
+    ConversationAnnotated,
+    ConversationStarted,
+    CursorMoved,
+    NodeAdded,
+    NodeAnnotated,
+)
+from branchlog._core.message import Json, merge_patch
+from branchlog.errors import CorruptLog, InvalidInput
+
+T = TypeVar("T")
+History: TypeAlias = list[tuple[int, T]]
+"""What was so from which version on, in order."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+BY = ("move", "undo", "redo")
+
+
+def to_microseconds(moment: datetime) -> int:
+    """Microseconds since 1970 UTC. Raises ``InvalidInput`` for a datetime without a zone."""
+    if moment.tzinfo is None:
+        raise InvalidInput(f"{moment!r} has no time zone; give an aware datetime, such as datetime.now(UTC)")
+    return (moment - EPOCH) // MICROSECOND
+
+
+def to_datetime(microseconds: int) -> datetime:
+    """The aware UTC datetime of so many microseconds since 1970."""
+    return EPOCH + timedelta(microseconds=microseconds)
+
+
+class CursorHistory:
+    """Where one cursor has been: at which version it moved, to which node (NONE: taken away), and by what."""
+
+    __slots__ = ("by", "nodes", "versions")
+
+    def __init__(self) -> None:
+        self.versions = array("q")
+        self.nodes = array("i")
+        self.by = array("b")
+
+    def moved(self, version: int, node: int, by: str) -> None:
+        """Fold one move."""
+        self.versions.append(version)
+        self.nodes.append(node)
+        self.by.append(BY.index(by) if by in BY else 0)
+
+    def count_at(self, version: int) -> int:
+        """How many moves there were at this version."""
+        return bisect_right(self.versions, version)
+
+    def node_at(self, version: int) -> int:
+        """Where the cursor was, or NONE where it did not exist."""
+        count = self.count_at(version)
+        return self.nodes[count - 1] if count else NONE
+
+    def truncate(self, version: int) -> None:
+        """Forget the moves after this version."""
+        count = self.count_at(version)
+        del self.versions[count:], self.nodes[count:], self.by[count:]
+
+    def stacks(self) -> tuple[list[int], list[int]]:
+        """The nodes to which undo, and those to which redo, would go; the next one last."""
+        back: list[int] = []
+        forth: list[int] = []
+        here = NONE
+        for node, by in zip(self.nodes, self.by, strict=True):
+            if NONE in (node, here):
+                back.clear()
+                forth.clear()
+            elif by == 1 and back:
+                forth.append(here)
+                back.pop()
+            elif by == 2 and forth:
+                back.append(here)
+                forth.pop()
+            elif node != here:
+                back.append(here)
+                forth.clear()
+            here = node
+        return back, forth
+
+
+class Projection:
+    """The state of one conversation at its last event, and at every one before."""
+
+    __slots__ = (
+        "_peaks",
+        "about",
+        "arrays",
+        "contents",
+        "cursors",
+        "labels",
+        "metadata",
+        "notes",
+        "shifts",
+        "times",
+        "title",
+    )
+
+    def __init__(self) -> None:
+        self.arrays = Arrays()
+        self.contents: list[Raw | None] = []
+        self.times = array("q")
+        self.cursors: dict[str, CursorHistory] = {MAIN: CursorHistory()}
+        self.notes: dict[int, History[NodeAnnotated]] = {}
+        self.labels: dict[str, History[int]] = {}
+        self.about: History[ConversationStarted | ConversationAnnotated] = []
+        self.title: str | None = None
+        self.metadata: dict[str, Json] = {}
+        self.shifts: list[tuple[int, int]] = []
+        self._peaks = array("q")
+
+    @property
+    def version(self) -> int:
+        """The number of events so far."""
+        return len(self.times)
+
+    # What was so, when.
+
+    def version_at(self, moment: datetime) -> int:
+        """The number of events that had happened by this moment.
+
+        Time never runs backwards here: an event whose clock said less than an earlier event's counts as having happened
+        with that one.
+        """
+        return bisect_right(self.peaks, to_microseconds(moment))
+
+    @property
+    def peaks(self) -> array[int]:
+        """For each event the latest time that any event up to it has had, in microseconds."""
+        peaks = self._peaks
+        if len(peaks) < len(self.times):
+            news = accumulate(self.times[len(peaks) :], max, initial=peaks[-1] if peaks else self.times[0])
+            peaks.extend(islice(news, 1, None))
+        return peaks
+
+    def cursors_at(self, version: int) -> dict[str, int]:
+        """Each cursor's node, as index."""
+        places = ((name, history.node_at(version)) for name, history in self.cursors.items())
+        return {name: node for name, node in places if node != NONE}
+
+    def title_at(self, version: int) -> str | None:
+        """The title."""
+        title: str | None = last_set(self.about, version, lambda event: event.title)
+        return title
+
+    def metadata_at(self, version: int) -> dict[str, Json]:
+        """The conversation's metadata."""
+        metadata: dict[str, Json] = {}
+        for _, event in until(self.about, version):
+            if isinstance(event, ConversationStarted):
+                metadata = dict(event.metadata)
+            elif event.metadata is not UNSET:
+                metadata = merge_patch(metadata, event.metadata)
+        return metadata
+
+    def labelled_at(self, label: str, version: int) -> int:
+        """The node with this label, or NONE."""
+        known = until(self.labels.get(label, ()), version)
+        return known[-1][1] if known else NONE
+
+    def label_at(self, node: int, version: int) -> str | None:
+        """The node's label. A label given to another node since is no longer this one's."""
+        label: str | None = last_set(self.notes.get(node, ()), version, lambda event: event.label)
+        return label if label is not None and self.labelled_at(label, version) == node else None
+
+    def remembered(self, node: int, version: int, cursor: str = MAIN) -> list[int]:
+        """The way down from a node as it was last on show, to where that cursor last stood beneath it.
+
+        Follows from the cursor's moves, latest first: whichever of them went beneath the node tells the way, and from
+        there an earlier one may have gone further down. No move older than the node can have gone beneath it.
+        """
+        history = self.cursors.get(cursor)
+        if history is None:
+            return []
+        arrays, nodes, versions = self.arrays, history.nodes, history.versions
+        deepest, oldest = node, arrays.versions[node]
+        for entry in range(history.count_at(version) - 1, -1, -1):
+            if versions[entry] < oldest:
+                break
+            if nodes[entry] > deepest and arrays.is_under(nodes[entry], deepest):
+                deepest = nodes[entry]
+        return arrays.path(deepest)[arrays.depth(node) + 1 :]
+
+    # Taking back.
+
+    def rewind(self, version: int) -> None:
+        """Take back the events after this version."""
+        count = self.arrays.count_at(version)
+        self.arrays.truncate(count)
+        del self.contents[count:], self.times[version:], self._peaks[version:]
+        for history in self.cursors.values():
+            history.truncate(version)
+        self.cursors = {name: history for name, history in self.cursors.items() if history.versions or name == MAIN}
+        self.notes = _rewound(self.notes, version)
+        self.labels = _rewound(self.labels, version)
+        del self.about[len(until(self.about, version)) :]
+        self.title, self.metadata = self.title_at(version), self.metadata_at(version)
+
+    def shifted(self, index: int, epoch: int) -> int:
+        """The index today of a node that had this index when there had been ``epoch`` shifts."""
+        for base, by in self.shifts[epoch:]:
+            if index >= base:
+                index += by
+        return index
+
+
+def evolve(state: Projection, event: AnyEvent) -> None:
+    """Fold one event into the state. Raises ``CorruptLog`` for an event about a node that was never added."""
+    version = len(state.times) + 1
+    if isinstance(event, NodeAdded):
+        arrays = state.arrays
+        parent = len(arrays.versions) - 1
+        if parent < 0 or arrays.versions[parent] != event.parent:
+            parent = _index(state, event.parent)
+        arrays.versions.append(version)
+        arrays.parents.append(parent)
+        state.contents.append(event.message)
+    elif isinstance(event, CursorMoved):
+        node = NONE if event.to is None else _index(state, event.to)
+        history = state.cursors.get(event.cursor)
+        if history is None:
+            history = state.cursors[event.cursor] = CursorHistory()
+        history.moved(version, node, event.by)
+    elif isinstance(event, NodeAnnotated):
+        _annotated(state, version, event)
+    elif isinstance(event, ConversationAnnotated):
+        state.about.append((version, event))
+        if event.title is not UNSET:
+            state.title = event.title
+        if event.metadata is not UNSET:
+            state.metadata = merge_patch(state.metadata, event.metadata)
+    elif isinstance(event, ConversationStarted):
+        _started(state, version, event)
+    state.times.append(event.at)
+
+
+def evolve_all(state: Projection, events: Iterable[AnyEvent]) -> None:
+    """Fold events, in order."""
+    for event in events:
+        evolve(state, event)
+
+
+def _started(state: Projection, version: int, event: ConversationStarted) -> None:
+    if version != 1:
+        raise CorruptLog(f"event {version}", "a conversation starts once, with its first event")
+    state.arrays.versions.append(version)
+    state.arrays.parents.append(NONE)
+    state.contents.append(None if event.message is UNSET else event.message)
+    state.cursors[MAIN].moved(version, 0, "move")
+    state.about.append((version, event))
+    state.title, state.metadata = event.title, dict(event.metadata)
+
+
+def _annotated(state: Projection, version: int, event: NodeAnnotated) -> None:
+    node = _index(state, event.node)
+    if event.label is not UNSET:
+        before = state.label_at(node, version)
+        if before is not None and before != event.label:
+            state.labels[before].append((version, NONE))
+        if event.label is not None:
+            state.labels.setdefault(event.label, []).append((version, node))
+    state.notes.setdefault(node, []).append((version, event))
+
+
+def _index(state: Projection, version: int) -> int:
+    index = state.arrays.index_of(version)
+    if index == NONE:
+        raise CorruptLog(f"event {state.version + 1}", f"it is about node {version}, which no event added")
+    return index
+
+
+_version_of = itemgetter(0)
+
+
+def until(history: Any, version: int) -> Any:
+    """The part of a history up to this version, both included."""
+    if not history or history[-1][0] <= version:
+        return history
+    return history[: bisect_right(history, version, key=_version_of)]
+
+
+def last_set(history: Any, version: int, field: Callable[[Any], Any]) -> Any:
+    """The last value that was set up to this version, or None."""
+    for _, event in reversed(until(history, version)):
+        value = field(event)
+        if value is not UNSET:
+            return value
+    return None
+
+
+def _rewound(histories: dict[Any, History[T]], version: int) -> dict[Any, History[T]]:
+    cut = {key: until(history, version) for key, history in histories.items()}
+    return {key: history for key, history in cut.items() if history}

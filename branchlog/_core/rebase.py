@@ -1,0 +1,42 @@
+"""Putting pending events on top of another writer's: their versions shift, what they are about stays the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from branchlog._core.events import CursorMoved, Event, NodeAdded, NodeAnnotated
+from branchlog._core.projection import Projection, evolve_all
+
+E = TypeVar("E", bound=Event)
+
+
+def shifted(event: E, base: int, by: int) -> E:
+    """The event after ``by`` others have come in behind version ``base``: it names later nodes by later versions."""
+
+    def later(version: int) -> int:
+        return version + by if version > base else version
+
+    if isinstance(event, NodeAdded):
+        return replace(event, parent=later(event.parent))
+    if isinstance(event, CursorMoved) and event.to is not None:
+        return replace(event, to=later(event.to))
+    if isinstance(event, NodeAnnotated):
+        return replace(event, node=later(event.node))
+    return event
+
+
+def rebase(state: Projection, base: int, pending: list[Event], fold_missed: Callable[[], None]) -> list[Event]:
+    """Take back the pending events, fold those that came first, and the pending ones again; these are returned.
+
+    Handles of nodes that were pending find themselves through the shift that is noted in the state.
+    """
+    nodes = state.arrays.count_at(base)
+    state.rewind(base)
+    fold_missed()
+    state.shifts.append((nodes, len(state.arrays) - nodes))
+    again = [shifted(event, base, state.version - base) for event in pending]
+    evolve_all(state, again)
+    return again

@@ -1,0 +1,122 @@
+"""A commit: the events of one append, as bytes, with their place in the log.
+
+The commit is the atom of every backend: a row, a line, a message or an object, there whole or not at all.
+
+**Checksums.** Each commit carries a checksum of all that it says and of the checksum before it, so that a flipped bit,
+a lost, swapped or repeated commit is found on reading. The chain of a stream begins at ``genesis``, which depends on
+the namespace and the name of the stream: a commit cannot pass for one of another stream. The payload enters by its
+own digest. The checksum finds damage; it is not a signature.
+
+This module imports nothing of branchlog's own but the errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+
+import msgspec
+
+from branchlog.errors import CorruptLog
+
+CHECKSUM_BYTES = 16
+"""128 of SHA-256's bits: beyond any chance of a random change passing, and half the bytes."""
+
+
+class Head(msgspec.Struct, frozen=True):
+    """Where a stream ends: its version (number of events) and the checksum of its last commit."""
+
+    version: int
+    checksum: bytes
+
+
+class Commit(msgspec.Struct, frozen=True):
+    """The events of one append, as bytes, with their place.
+
+    The events have the versions ``first`` to ``first + count - 1``; versions begin at 1. ``id`` is 16 bytes, unique in
+    the stream. ``at`` is the time of the append in microseconds since 1970 UTC. ``schema`` is the version of the event
+    vocabulary. ``data`` is the events as a JSON array. ``previous`` is the checksum of the commit before.
+    ``position`` is the place in the whole log, 0 until the log has given one.
+    """
+
+    stream: str
+    first: int
+    count: int
+    id: bytes
+    at: int
+    schema: str
+    data: bytes
+    previous: bytes
+    checksum: bytes
+    position: int = 0
+
+    @property
+    def last(self) -> int:
+        """The version of the last event of this commit."""
+        return self.first + self.count - 1
+
+    @property
+    def head(self) -> Head:
+        """Where the stream ends when this commit is its last."""
+        return Head(self.last, self.checksum)
+
+
+def genesis(namespace: str, stream: str) -> Head:
+    """The head of a stream that has no commit yet."""
+    return Head(
+        0, sha256(f"branchlog\0{namespace}\0{stream}".encode("utf-8", "surrogatepass")).digest()[:CHECKSUM_BYTES]
+    )
+
+
+def checksum(previous: bytes, first: int, count: int, id: bytes, at: int, schema: str, data: bytes) -> bytes:
+    """The checksum of a commit that follows the one whose checksum is ``previous``."""
+    place = b"%b%b%d|%d|%d|%b|" % (previous, id, first, count, at, schema.encode())
+    return sha256(place + sha256(data).digest()).digest()[:CHECKSUM_BYTES]
+
+
+def seal(stream: str, head: Head, *, count: int, id: bytes, at: int, schema: str, data: bytes) -> Commit:
+    """Make the commit that follows ``head``."""
+    first = head.version + 1
+    sealed = checksum(head.checksum, first, count, id, at, schema, data)
+    return Commit(stream, first, count, id, at, schema, data, head.checksum, sealed)
+
+
+def reseal(commit: Commit, head: Head) -> Commit:
+    """Make the same commit follow another head."""
+    return seal(
+        commit.stream,
+        head,
+        count=commit.count,
+        id=commit.id,
+        at=commit.at,
+        schema=commit.schema,
+        data=commit.data,
+    )
+
+
+def same_content(one: Commit, other: Commit) -> bool:
+    """Whether two commits of one id say the same, wherever they stand."""
+    return (one.count, one.schema, one.data) == (other.count, other.schema, other.data)
+
+
+def verified(commits: Iterable[Commit], after: Head) -> Iterator[Commit]:
+    """Pass on the commits of one stream that follow ``after``, each one checked against the one before.
+
+    Raises ``CorruptLog`` at the first that is missing, out of place or not as it was written.
+    """
+    version, previous = after.version, after.checksum
+    for commit in commits:
+        where = f"commit at version {commit.first} of {commit.stream!r}"
+        if commit.first != version + 1:
+            raise CorruptLog(where, f"expected version {version + 1} here: commits are missing or out of order")
+        if not is_whole(commit) or commit.previous != previous:
+            raise CorruptLog(where, "the checksum does not match: the commit is not as it was written")
+        yield commit
+        version, previous = commit.last, commit.checksum
+
+
+def is_whole(commit: Commit) -> bool:
+    """Whether the commit's checksum matches what it says."""
+    return commit.checksum == checksum(
+        commit.previous, commit.first, commit.count, commit.id, commit.at, commit.schema, commit.data
+    )

@@ -1,0 +1,429 @@
+"""One conversation: its tree, its cursors, and the events that are not saved yet. In memory and colourless.
+
+A command asks the core for events, folds them at once and keeps them pending; a store writes the pending ones as one
+commit and tells the conversation so. A conversation needs no store: without one it is a branching conversation in
+memory.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import TypeAlias
+
+import attrs
+from msgspec import UNSET, UnsetType
+
+from branchlog._core import codec, decide, expression
+from branchlog._core.events import MAIN, SCHEMA, Event
+from branchlog._core.message import Json, Message
+from branchlog._core.projection import Projection, evolve, evolve_all, to_microseconds
+from branchlog._core.rebase import rebase
+from branchlog._core.tree import Branch, Comparison, Moment, Node, Tree, compare
+from branchlog._ids import uuid7
+from branchlog.commit import Commit, Head, genesis, seal
+from branchlog.errors import CorruptLog, InvalidInput, NodeNotFound
+
+Clock: TypeAlias = Callable[[], datetime]
+"""Gives the present moment as an aware datetime."""
+
+NodeLike: TypeAlias = Node | str
+"""A node, or a cursor expression that names one: ``"0.1"``, ``"@~2"``, a label."""
+
+UNCHANGED = UNSET
+"""The default of what may be set to None: leave it as it is."""
+
+
+def _wall_clock() -> int:
+    return time.time_ns() // 1_000
+
+
+class Conversation:
+    """A branching conversation.
+
+    Wherever a node is asked for, a cursor expression will do: ``"0.1.2"``, ``"@~2"``, ``"0.1^"``, a label
+    (``branchlog.expressions`` has the grammar). Commands raise ``InvalidInput``, ``NotFound`` or ``AlreadyExists``, and
+    then nothing has happened.
+    """
+
+    def __init__(self, id: str, *, namespace: str = "", clock: Clock | None = None) -> None:
+        """A conversation with no events; ``start`` begins one, a store loads one."""
+        self.id = id
+        self._namespace = namespace
+        self._clock = clock
+        self._state = Projection()
+        self._head = genesis(namespace, id)
+        self._pending: list[Event] = []
+        self._attempt: Commit | None = None
+        self._belongs_to_store = False
+
+    @classmethod
+    def start(
+        cls,
+        id: str | None = None,
+        *,
+        title: str | None = None,
+        system: str | Message | None = None,
+        metadata: dict[str, Json] | None = None,
+        namespace: str = "",
+        clock: Clock | None = None,
+        time: datetime | None = None,
+    ) -> Conversation:
+        """Begin a conversation. ``system`` is the message at the root, a system message if it is text."""
+        chat = cls(id if id is not None else "", namespace=namespace, clock=clock)
+        at = chat._now(time)
+        if id is None:
+            chat.id = str(uuid7(chat._now(None)))
+            chat._head = genesis(namespace, chat.id)
+        message = Message("system", system) if isinstance(system, str) else system
+        chat._happen(decide.start(at, title, {} if metadata is None else metadata, message))
+        return chat
+
+    def __repr__(self) -> str:
+        pending = f", {len(self._pending)} events pending" if self._pending else ""
+        return f"<Conversation {self.id!r} of {len(self.tree)} nodes at version {self.version}{pending}>"
+
+    def __del__(self) -> None:
+        if getattr(self, "_belongs_to_store", False) and self._pending:
+            warnings.warn(
+                f"conversation {self.id!r} was dropped with {len(self._pending)} events that were never saved",
+                ResourceWarning,
+                stacklevel=2,
+                source=self,
+            )
+
+    # What is there.
+
+    @property
+    def version(self) -> int:
+        """The number of events so far, the pending ones included."""
+        return self._state.version
+
+    @property
+    def saved_version(self) -> int:
+        """The number of events that are saved."""
+        return self._head.version
+
+    @property
+    def pending(self) -> tuple[Event, ...]:
+        """The events that are not saved yet."""
+        return tuple(self._pending)
+
+    @property
+    def title(self) -> str | None:
+        """The title."""
+        return self._state.title
+
+    @property
+    def metadata(self) -> dict[str, Json]:
+        """The conversation's metadata."""
+        return self.tree.metadata
+
+    @property
+    def tree(self) -> Tree:
+        """The tree of messages; grows with the conversation."""
+        return Tree(self._state)
+
+    @property
+    def cursor(self) -> Node:
+        """Where the default cursor stands."""
+        return self.node("@")
+
+    @property
+    def cursors(self) -> dict[str, Node]:
+        """Where each cursor stands."""
+        return self.tree.cursors
+
+    @property
+    def branches(self) -> tuple[Branch, ...]:
+        """Every line of the conversation: one for each leaf."""
+        return self.tree.branches
+
+    @property
+    def forks(self) -> tuple[Node, ...]:
+        """The nodes with more than one child."""
+        return self.tree.forks
+
+    def node(self, node: NodeLike, *, cursor: str = MAIN) -> Node:
+        """The node that an expression names; ``@`` in it is this cursor."""
+        if isinstance(node, Node):
+            if node not in self.tree:
+                raise NodeNotFound(node, "it is a node of another conversation")
+            return node
+        if type(node) is not str:
+            raise InvalidInput(f"expected a node or an expression such as '0.1', found {node!r}")
+        if node == expression.CURSOR_SIGN:
+            return Node(self._state, decide.where(self._state, cursor))
+        return expression.resolve(self.tree, node, cursor)
+
+    def path(self, at: NodeLike | Moment | None = None) -> tuple[Node, ...]:
+        """The nodes from the root to a node, to where the default cursor stood at a moment, or to where it is."""
+        if at is None:
+            return self.cursor.path
+        if isinstance(at, Node | str):
+            return self.node(at).path
+        return self.at(at).cursor.path
+
+    def messages(self, at: NodeLike | Moment | None = None) -> list[Message]:
+        """The messages on a path, as a model is sent them; see ``path`` for ``at``."""
+        return [message for node in self.path(at) if (message := node.message) is not None]
+
+    def at(self, moment: Moment) -> Tree:
+        """The tree as it was at a version or an aware datetime: cursors, labels, ratings and title as of then."""
+        return self.tree.at(moment)
+
+    def compare(self, one: NodeLike, other: NodeLike) -> Comparison:
+        """Compare the ways to two nodes: their common ancestor, the two tails, a text diff."""
+        return compare(self.node(one), self.node(other))
+
+    # Speaking.
+
+    def say(
+        self,
+        role: str | Message,
+        content: str | list[dict[str, Json]] | None = None,
+        *,
+        under: NodeLike | None = None,
+        cursor: str = MAIN,
+        metadata: dict[str, Json] | None = None,
+        time: datetime | None = None,
+    ) -> Node:
+        """Add a message under the cursor (or another node) and put the cursor on it.
+
+        Takes role and content or a whole ``Message``. ``time`` is when it was said, if not now.
+        """
+        message = _message(role, content, metadata)
+        parent = decide.where(self._state, cursor) if under is None else self.node(under, cursor=cursor).index
+        self._happen(decide.say(self._state, self._now(time), parent, message, cursor))
+        return self._last_node()
+
+    def add(
+        self,
+        role: str | Message,
+        content: str | list[dict[str, Json]] | None = None,
+        *,
+        under: NodeLike,
+        metadata: dict[str, Json] | None = None,
+        time: datetime | None = None,
+    ) -> Node:
+        """Add a message under a node; no cursor moves. Otherwise as ``say``."""
+        message = _message(role, content, metadata)
+        self._happen(decide.add(self._state, self._now(time), self.node(under).index, message))
+        return self._last_node()
+
+    def edit(
+        self,
+        node: NodeLike,
+        content: str | list[dict[str, Json]],
+        *,
+        cursor: str = MAIN,
+        metadata: dict[str, Json] | None = None,
+    ) -> Node:
+        """Say it otherwise: a new alternative beside a node, with the cursor on it. The node stays as it is.
+
+        Role, name and tool calls are those of the node; metadata is not carried over.
+        """
+        old = self.node(node, cursor=cursor)
+        message, parent = old.message, old.parent
+        if message is None or parent is None:
+            raise InvalidInput("the root has no alternatives; start another conversation to say it otherwise")
+        return self.say(
+            attrs.evolve(message, content=content, metadata=metadata or {}),
+            under=Node(self._state, parent.index),
+            cursor=cursor,
+        )
+
+    def graft(self, messages: Iterable[Message], *, time: datetime | None = None) -> Node:
+        """Follow the longest run of these messages that is there from the root on, and add the rest beneath it.
+
+        Linear transcripts of one conversation so fold into one tree. Messages are the same if a model would be sent the
+        same; metadata is not compared. A first message equal to the root's is the root. No cursor moves. Returns the
+        node of the last message.
+        """
+        wanted = list(messages)
+        for message in wanted:
+            _check_message(message)
+        node = self.tree.root
+        rest = wanted
+        if wanted and node.message is not None and _same(node.message, wanted[0]):
+            rest = wanted[1:]
+        while rest and (child := _saying(node, rest[0])):
+            node, rest = child, rest[1:]
+        for message in rest:
+            node = self.add(message, under=node, time=time)
+        return node
+
+    # Going about.
+
+    def move(self, to: NodeLike, *, cursor: str = MAIN) -> Node:
+        """Put a cursor on a node. Where it is there already, nothing happens."""
+        node = self.node(to, cursor=cursor)
+        self._happen(decide.move(self._state, self._now(None), node.index, cursor))
+        return Node(self._state, node.index)
+
+    def undo(self, *, cursor: str = MAIN) -> Node:
+        """Put a cursor back to where it was before its last move. Messages stay. Raises ``NothingToUndo``."""
+        self._happen(decide.undo(self._state, self._now(None), cursor))
+        return self.node("@", cursor=cursor)
+
+    def redo(self, *, cursor: str = MAIN) -> Node:
+        """Take the last undo back. Raises ``NothingToUndo``."""
+        self._happen(decide.redo(self._state, self._now(None), cursor))
+        return self.node("@", cursor=cursor)
+
+    def next_alternative(self, node: NodeLike = "@", *, cursor: str = MAIN) -> Node:
+        """Put a cursor on the alternative after a node, at the place beneath it that was last on show.
+
+        Raises ``NodeNotFound`` at the last one.
+        """
+        return self._next_door(node, 1, cursor)
+
+    def previous_alternative(self, node: NodeLike = "@", *, cursor: str = MAIN) -> Node:
+        """Put a cursor on the alternative before a node; see ``next_alternative``."""
+        return self._next_door(node, -1, cursor)
+
+    def _next_door(self, node: NodeLike, steps: int, cursor: str) -> Node:
+        door = self.node(node, cursor=cursor).next_door(steps)
+        return self.move(self.tree.remembered(Node(self._state, door.index), cursor), cursor=cursor)
+
+    def new_cursor(self, name: str, at: NodeLike = "@") -> Node:
+        """Make another cursor, for another person or an agent. Raises ``AlreadyExists``."""
+        node = self.node(at)
+        self._happen(decide.new_cursor(self._state, self._now(None), name, node.index))
+        return self.node("@", cursor=name)
+
+    def drop_cursor(self, name: str) -> None:
+        """Take a cursor away. The default one stays."""
+        self._happen(decide.drop_cursor(self._state, self._now(None), name))
+
+    # Saying something about it.
+
+    def annotate(
+        self,
+        node: NodeLike,
+        *,
+        label: str | UnsetType | None = UNCHANGED,
+        rating: float | UnsetType | None = UNCHANGED,
+        bookmark: bool | UnsetType = UNCHANGED,
+        hidden: bool | UnsetType = UNCHANGED,
+        metadata: dict[str, Json] | UnsetType = UNCHANGED,
+    ) -> None:
+        """Label, rate, bookmark or hide a node, or change its metadata (a JSON merge patch). None takes away.
+
+        A label is one node's: to give it to another, take it off first. A rating is from 1 to 5. Hiding is for
+        people: a model is sent hidden messages too.
+        """
+        at, index = self._now(None), self.node(node).index
+        self._happen(
+            decide.annotate(
+                self._state,
+                at,
+                index,
+                label=label,
+                rating=rating,
+                bookmark=bookmark,
+                hidden=hidden,
+                metadata=metadata,
+            )
+        )
+
+    def annotate_conversation(
+        self, *, title: str | UnsetType | None = UNCHANGED, metadata: dict[str, Json] | UnsetType = UNCHANGED
+    ) -> None:
+        """Change the title, or the metadata (a JSON merge patch)."""
+        self._happen(decide.annotate_conversation(self._now(None), title=title, metadata=metadata))
+
+    # For the store.
+
+    def _now(self, moment: datetime | None) -> int:
+        if moment is not None:
+            return to_microseconds(moment)
+        return _wall_clock() if self._clock is None else to_microseconds(self._clock())
+
+    def _happen(self, events: Sequence[Event]) -> None:
+        for event in events:
+            evolve(self._state, event)
+            self._pending.append(event)
+
+    def _last_node(self) -> Node:
+        return Node(self._state, len(self._state.arrays) - 1)
+
+    def _fold(self, commits: Iterable[Commit]) -> None:
+        """Fold commits that follow the head."""
+        state = self._state
+        for commit in commits:
+            if commit.previous != self._head.checksum:
+                raise CorruptLog(f"{self.id!r} at version {self.saved_version}", "the next commit follows another one")
+            evolve_all(state, codec.decode_events(commit))
+            self._head = Head(commit.first + commit.count - 1, commit.checksum)
+
+    def _next_commit(self) -> Commit:
+        """The first pending events as the commit that follows the head.
+
+        A commit that was sent before and got no answer is sent again as it was, whatever has become pending since: it
+        may be in the log already, and must not get there twice.
+        """
+        attempt = self._attempt
+        if attempt is None or attempt.previous != self._head.checksum:
+            at = self._now(None)
+            attempt = self._attempt = seal(
+                self.id,
+                self._head,
+                count=len(self._pending),
+                id=uuid7(at).bytes,
+                at=at,
+                schema=SCHEMA,
+                data=codec.encode_events(self._pending),
+            )
+        return attempt
+
+    def _saved(self, commit: Commit) -> None:
+        """Take note that the first pending events are saved, unless that is known already."""
+        if commit.last > self.saved_version:
+            self._head = commit.head
+            del self._pending[: commit.count]
+            self._attempt = None
+
+    def _merge(self, commits: list[Commit]) -> None:
+        """Put the pending events on top of commits that came first.
+
+        An earlier try of our own may be among them, written though no answer came; its events are not pending any more.
+        """
+        missed = [commit for commit in commits if commit.last > self.saved_version]
+        if self._attempt and missed and missed[0].id == self._attempt.id:
+            self._saved(missed[0])
+            missed = missed[1:]
+        if missed:
+            for commit in missed:
+                codec.decode_events(commit)  # what cannot be read is refused before anything is taken back
+            self._pending = rebase(self._state, self.saved_version, self._pending, lambda: self._fold(missed))
+            self._attempt = None
+
+
+def _message(
+    role: str | Message, content: str | list[dict[str, Json]] | None, metadata: dict[str, Json] | None
+) -> Message:
+    if isinstance(role, Message):
+        if content is not None or metadata is not None:
+            raise InvalidInput("give a whole Message, or role, content and metadata; not both")
+        return role
+    return Message(role, content, metadata={} if metadata is None else metadata)
+
+
+def _check_message(message: object) -> None:
+    if not isinstance(message, Message):
+        raise InvalidInput(f"expected a Message, found {message!r}")
+
+
+def _same(one: Message, other: Message) -> bool:
+    return one.to_chat() == other.to_chat()
+
+
+def _saying(node: Node, message: Message) -> Node | None:
+    for child in node.children:
+        said = child.message
+        if said is not None and _same(said, message):
+            return child
+    return None

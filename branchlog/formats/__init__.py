@@ -1,0 +1,1 @@
+"""Outside shapes of conversations."""

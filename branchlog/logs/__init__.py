@@ -1,0 +1,1 @@
+"""Where commits live: the port in ``base``, and one file for each backend."""

@@ -1,0 +1,165 @@
+"""A log in memory: the specification of the port, and the oracle that other backends are tested against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from threading import RLock
+from typing import Any
+
+import attrs
+import msgspec
+
+from branchlog.commit import Commit, Head
+from branchlog.errors import ConversationDeleted, LogClosed
+from branchlog.logs.base import (
+    Abilities,
+    Append,
+    Appended,
+    Entry,
+    ExpectedVersion,
+    Query,
+    bare_entry,
+    canonical,
+    check_commit,
+    check_name,
+    order_value,
+    outcome,
+    placed,
+    repeated,
+)
+
+
+@attrs.define
+class _Stream:
+    entry: Entry
+    commits: list[Commit] = attrs.field(factory=list)
+
+
+@attrs.define
+class _Shared:
+    """What all namespaces of one log share. ``streams`` has None where one was deleted."""
+
+    lock: RLock = attrs.field(factory=RLock)
+    streams: dict[tuple[str, str], _Stream | None] = attrs.field(factory=dict)
+    commits: list[tuple[str, Commit]] = attrs.field(factory=list)
+    position: int = 0
+    closed: bool = False
+
+
+class MemoryLog:
+    """Commits in a list and a dict, gone when the process ends."""
+
+    abilities = Abilities(durable=False, persistent=False, shared=False)
+
+    def __init__(self, namespace: str = "", *, _shared: _Shared | None = None) -> None:
+        self.namespace = check_name(namespace, "a namespace", empty=True)
+        self._shared = _shared or _Shared()
+
+    def within(self, namespace: str) -> MemoryLog:
+        return MemoryLog(namespace, _shared=self._shared)
+
+    def _stream(self, name: str) -> _Stream | None:
+        if self._shared.closed:
+            raise LogClosed
+        place = self.namespace, name
+        stream = self._shared.streams.get(place)
+        if stream is None and place in self._shared.streams:
+            raise ConversationDeleted(name)
+        return stream
+
+    def append(self, commit: Commit, *, expected: ExpectedVersion, entry: Entry | None = None) -> Appended:
+        check_commit(commit)
+        shared = self._shared
+        with shared.lock:
+            stream = self._stream(commit.stream)
+            for stored in stream.commits if stream else ():
+                if stored.id == commit.id:
+                    return repeated(commit, stored)
+            head = stream.commits[-1].head if stream else None
+            commit = placed(commit, head, expected, self.namespace)
+            shared.position += 1
+            commit = msgspec.structs.replace(commit, position=shared.position)
+            if stream is None:
+                stream = shared.streams[self.namespace, commit.stream] = _Stream(bare_entry(commit))
+            stream.commits.append(commit)
+            stream.entry = attrs.evolve(entry or stream.entry, version=commit.last)
+            shared.commits.append((self.namespace, commit))
+        return Appended(commit)
+
+    def append_group(self, appends: Sequence[Append]) -> list[Appended | Exception]:
+        with self._shared.lock:
+            return [
+                outcome(lambda each=each: self.append(each.commit, expected=each.expected, entry=each.entry))  # type: ignore[misc]
+                for each in appends
+            ]
+
+    def head(self, stream: str) -> Head | None:
+        with self._shared.lock:
+            found = self._stream(stream)
+            return found.commits[-1].head if found else None
+
+    def read(
+        self, stream: str, *, after: int = 0, until: int | None = None, limit: int | None = None, backward: bool = False
+    ) -> list[Commit]:
+        with self._shared.lock:
+            found = self._stream(stream)
+            wanted = [
+                commit
+                for commit in (found.commits if found else ())
+                if commit.last > after and (until is None or commit.first <= until)
+            ]
+        return wanted[:: -1 if backward else 1][:limit]
+
+    def read_all(self, *, after: int = 0, limit: int | None = None) -> list[Commit]:
+        with self._shared.lock:
+            if self._shared.closed:
+                raise LogClosed
+            commits = self._shared.commits
+            wanted = [commit for name, commit in commits if name == self.namespace and commit.position > after]
+        return wanted[:limit]
+
+    def entry(self, stream: str) -> Entry | None:
+        with self._shared.lock:
+            found = self._stream(stream)
+            return found.entry if found else None
+
+    def entries(self, query: Query) -> list[Entry]:
+        found = self._having(query.metadata)
+        found.sort(key=lambda entry: (order_value(entry, query.order), entry.id), reverse=query.descending)
+        if query.after is not None:
+            behind = query.after
+            found = [
+                entry
+                for entry in found
+                if (place := (order_value(entry, query.order), entry.id)) != behind
+                and (place < behind) is query.descending
+            ]
+        return found[: query.limit]
+
+    def count(self, metadata: dict[str, Any]) -> int:
+        return len(self._having(metadata))
+
+    def _having(self, metadata: dict[str, Any]) -> list[Entry]:
+        wanted = {(key, canonical(value)) for key, value in metadata.items()}
+        with self._shared.lock:
+            if self._shared.closed:
+                raise LogClosed
+            return [
+                stream.entry
+                for (namespace, _), stream in self._shared.streams.items()
+                if stream is not None
+                and namespace == self.namespace
+                and wanted <= {(key, canonical(value)) for key, value in stream.entry.metadata.items()}
+            ]
+
+    def delete(self, stream: str) -> bool:
+        shared = self._shared
+        with shared.lock:
+            if self._stream(stream) is None:
+                return False
+            shared.streams[self.namespace, stream] = None
+            shared.commits = [each for each in shared.commits if (each[0], each[1].stream) != (self.namespace, stream)]
+            return True
+
+    def close(self) -> None:
+        self._shared.closed = True

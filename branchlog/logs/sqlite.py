@@ -1,0 +1,713 @@
+"""A log in one SQLite file: the default, and durable when an append returns.
+
+Layout of the file (``application_id`` 0x62726C67, "brlg"; ``user_version`` 1):
+
+``commits``, one row a commit
+    ``position``  its place in the whole log; AUTOINCREMENT, so that a number is not used again after a deletion
+    ``stream``    the key of its row in ``streams``
+    ``first``, ``count``  the versions of its events: ``first`` to ``first + count - 1``
+    ``id``        16 bytes, unique in the stream
+    ``at``        microseconds since 1970 UTC
+    ``schema``    the version of the event vocabulary
+    ``data``      the events, a JSON array, byte for byte as it was encoded
+    ``checksum``  over all of these but position, and the checksum before (see ``branchlog.commit``)
+``streams``, one row a conversation
+    ``key``, ``namespace``, ``id``  a small number, never used again, and the name it stands for
+    ``version``, ``checksum``  the head: number of events, and checksum of the last commit
+    ``deleted``   1 if only the name is left
+    ``title``, ``created``, ``updated``  copies from the entry, to put lists in order
+    ``entry``     the catalog's entry as JSON
+    ``seal``      checksum of this row
+``facets``, one row for each top-level key of a conversation's metadata
+    ``namespace``, ``key``, ``value``, ``stream``; the value as canonical JSON, or its hash if long
+
+WAL with ``synchronous=FULL``: an append costs one fdatasync. With ``durability="relaxed"`` (NORMAL) it costs none, the
+file can still not be damaged by a crash, and a power loss may take the last commits. Every write is one ``BEGIN
+IMMEDIATE`` transaction that looks, refuses or writes; readers have connections of their own and never wait for it.
+
+Any number of processes may have the file open, on a local disk: SQLite's WAL does not work over a network file system.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Lock
+from typing import Any, Literal, TypeAlias, TypeVar
+
+import msgspec
+
+from branchlog.commit import CHECKSUM_BYTES, Commit, Head, genesis, verified
+from branchlog.errors import (
+    BackendError,
+    BranchlogError,
+    ConversationDeleted,
+    CorruptLog,
+    LogClosed,
+    NotAStore,
+    SchemaVersionError,
+    StoreNotFound,
+)
+from branchlog.logs.base import (
+    Abilities,
+    Append,
+    Appended,
+    Entry,
+    ExpectedVersion,
+    Query,
+    bare_entry,
+    canonical,
+    check_commit,
+    check_name,
+    outcome,
+    placed,
+    repeated,
+)
+
+T = TypeVar("T")
+Durability: TypeAlias = Literal["full", "relaxed"]
+Row: TypeAlias = tuple[Any, ...]
+
+APPLICATION_ID = 0x62726C67
+LAYOUT = 1
+
+MAGIC = b"SQLite format 3\0"
+HEADER_BYTES = 100
+"""The database header: ``user_version`` at byte 60 and ``application_id`` at 68, big-endian
+(sqlite.org/fileformat2)."""
+
+BUSY_SECONDS = 60.0
+"""How long a write waits for other processes: a thousand times the longest commit, and an end to a hang."""
+
+FACET_LENGTH_MAX = 200
+"""A metadata value of more characters is looked up by its hash."""
+
+READERS_MAX = 8
+"""Idle reading connections that are kept."""
+
+INTEGER_MAX = 2**63 - 1
+IO_ERROR = sqlite3.SQLITE_IOERR
+"""After a failed write or fsync nobody knows what is on the disk until the file is opened again."""
+
+_TABLES = f"""
+CREATE TABLE streams (
+    key INTEGER PRIMARY KEY AUTOINCREMENT,
+    namespace TEXT NOT NULL,
+    id TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    checksum BLOB NOT NULL,
+    deleted INTEGER NOT NULL,
+    title TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    updated INTEGER NOT NULL,
+    entry TEXT NOT NULL,
+    seal BLOB NOT NULL,
+    UNIQUE (namespace, id)
+) STRICT;
+CREATE INDEX streams_by_updated ON streams (namespace, updated, id) WHERE deleted = 0;
+CREATE INDEX streams_by_created ON streams (namespace, created, id) WHERE deleted = 0;
+CREATE INDEX streams_by_title ON streams (namespace, title, id) WHERE deleted = 0;
+CREATE TABLE commits (
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    stream INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    id BLOB NOT NULL,
+    at INTEGER NOT NULL,
+    schema TEXT NOT NULL,
+    data TEXT NOT NULL,
+    checksum BLOB NOT NULL,
+    UNIQUE (stream, first),
+    UNIQUE (stream, id)
+) STRICT;
+CREATE TABLE facets (
+    namespace TEXT NOT NULL,
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    stream INTEGER NOT NULL,
+    PRIMARY KEY (namespace, key, value, stream)
+) STRICT, WITHOUT ROWID;
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {LAYOUT};
+"""
+
+_COMMIT = "position, first, count, id, at, schema, CAST(data AS BLOB), checksum"
+_READ_ALL = """
+SELECT streams.id,
+    (SELECT before.checksum FROM commits AS before
+     WHERE before.stream = commits.stream AND before.first < commits.first ORDER BY before.first DESC LIMIT 1),
+    position, first, count, commits.id, at, schema, CAST(data AS BLOB), commits.checksum
+FROM commits JOIN streams ON streams.key = commits.stream
+WHERE position > ? AND namespace = ? ORDER BY position LIMIT ?
+"""
+_STREAM = "key, namespace, id, version, checksum, deleted, title, created, updated, CAST(entry AS BLOB), seal"
+
+
+class _Stream(msgspec.Struct, frozen=True):
+    """A row of ``streams``, but for its seal."""
+
+    key: int
+    namespace: str
+    id: str
+    version: int
+    checksum: bytes
+    deleted: int
+    title: str
+    created: int
+    updated: int
+    entry: bytes
+
+    @property
+    def head(self) -> Head:
+        return Head(self.version, self.checksum)
+
+    def seal(self) -> bytes:
+        """The checksum of this row."""
+        return sha256(_encode(msgspec.structs.astuple(self)[1:])).digest()[:CHECKSUM_BYTES]
+
+
+class _StoredEntry(msgspec.Struct, frozen=True):
+    """The catalog's entry as JSON."""
+
+    title: str | None
+    metadata: dict[str, Any]
+    created: int
+    updated: int
+    nodes: int
+    branches: int
+    cursors: dict[str, int]
+
+
+_encode = msgspec.json.encode
+_decode_entry = msgspec.json.Decoder(_StoredEntry).decode
+
+
+class SqliteLog:
+    """A log in one SQLite file. ``namespace`` tells whose conversations are seen."""
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        namespace: str = "",
+        durability: Durability = "full",
+        create: bool = True,
+        _file: _File | None = None,
+    ) -> None:
+        """Open a store file, or make a new one (not if ``create`` is false).
+
+        Raises ``StoreNotFound`` where there is no file or no folder to make it in, ``NotAStore`` for a file that is
+        something else (which is left as it is), ``SchemaVersionError`` for one of a later layout, ``CorruptLog`` for a
+        damaged one and ``BackendError`` where the file system refuses.
+        """
+        self.namespace = check_name(namespace, "a namespace", empty=True)
+        self._file = _file or _File(Path(path), durability, create)
+
+    @property
+    def abilities(self) -> Abilities:
+        return Abilities(durable=self._file.durability == "full", persistent=True, shared=True)
+
+    @property
+    def path(self) -> Path:
+        """The store file."""
+        return self._file.path
+
+    def within(self, namespace: str) -> SqliteLog:
+        return SqliteLog(self._file.path, namespace=namespace, _file=self._file)
+
+    def close(self) -> None:
+        self._file.close()
+
+    # Writing.
+
+    def append(self, commit: Commit, *, expected: ExpectedVersion, entry: Entry | None = None) -> Appended:
+        with self._file.writing() as writer:
+            return self._append(writer, commit, expected, entry)
+
+    def append_group(self, appends: Sequence[Append]) -> list[Appended | Exception]:
+        with self._file.writing() as writer:
+            return [outcome(lambda a=a: self._append(writer, a.commit, a.expected, a.entry)) for a in appends]  # type: ignore[misc]
+
+    def _append(
+        self, writer: sqlite3.Connection, commit: Commit, expected: ExpectedVersion, entry: Entry | None
+    ) -> Appended:
+        check_commit(commit)
+        stream = self._stream(writer, commit.stream)
+        if stream is not None:
+            stored = self._by_id(writer, stream, commit.id)
+            if stored is not None:
+                return repeated(commit, stored)
+        commit = placed(commit, stream.head if stream else None, expected, self.namespace)
+        key = self._put_stream(writer, stream, commit, entry)
+        row = writer.execute(
+            "INSERT INTO commits (stream, first, count, id, at, schema, data, checksum)"
+            " VALUES (?, ?, ?, ?, ?, ?, CAST(? AS TEXT), ?)",
+            (key, commit.first, commit.count, commit.id, commit.at, commit.schema, commit.data, commit.checksum),
+        )
+        return Appended(msgspec.structs.replace(commit, position=row.lastrowid))
+
+    def _put_stream(
+        self, writer: sqlite3.Connection, before: _Stream | None, commit: Commit, entry: Entry | None
+    ) -> int:
+        if entry is None:
+            entry = bare_entry(commit) if before is None else _entry(before)
+        encoded = _encode(
+            _StoredEntry(
+                entry.title,
+                entry.metadata,
+                entry.created,
+                entry.updated,
+                entry.nodes,
+                entry.branches,
+                entry.cursors,
+            )
+        )
+        stream = _Stream(
+            before.key if before else 0,
+            self.namespace,
+            commit.stream,
+            commit.last,
+            commit.checksum,
+            0,
+            entry.title or "",
+            entry.created,
+            entry.updated,
+            encoded,
+        )
+        if before is None:
+            key = _insert_stream(writer, stream)
+            metadata_before = {}
+        else:
+            key = before.key
+            _update_stream(writer, stream, before)
+            metadata_before = _entry(before).metadata
+        if metadata_before != entry.metadata:
+            _change_facets(writer, self.namespace, key, _facets(metadata_before), _facets(entry.metadata))
+        return key
+
+    def _by_id(self, connection: sqlite3.Connection, stream: _Stream, id: bytes) -> Commit | None:
+        found = connection.execute("SELECT first FROM commits WHERE stream = ? AND id = ?", (stream.key, id)).fetchone()
+        return None if found is None else self._forward(connection, stream, found[0] - 1, None, 1)[0]
+
+    def delete(self, stream: str) -> bool:
+        with self._file.writing() as writer:
+            found = self._stream(writer, stream)
+            if found is None:
+                return False
+            writer.execute("DELETE FROM commits WHERE stream = ?", (found.key,))
+            _change_facets(writer, self.namespace, found.key, _facets(_entry(found).metadata), set())
+            gone = msgspec.structs.replace(found, deleted=1, title="", created=0, updated=0, entry=b"{}")
+            _update_stream(writer, gone, found)
+            return True
+
+    # Reading.
+
+    def head(self, stream: str) -> Head | None:
+        with self._file.reading() as reader:
+            found = self._stream(reader, stream)
+            return found.head if found else None
+
+    def read(
+        self, stream: str, *, after: int = 0, until: int | None = None, limit: int | None = None, backward: bool = False
+    ) -> list[Commit]:
+        with self._file.reading() as reader:
+            found = self._stream(reader, stream)
+            if found is None or (limit is not None and limit <= 0) or (until is not None and until <= after):
+                return []
+            read = self._backward if backward else self._forward
+            return read(reader, found, max(after, 0), until, limit)
+
+    def _forward(
+        self, reader: sqlite3.Connection, stream: _Stream, after: int, until: int | None, limit: int | None
+    ) -> list[Commit]:
+        start = self._before(reader, stream, after)
+        rows = reader.execute(
+            f"SELECT {_COMMIT} FROM commits WHERE stream = ? AND first > ? AND first <= ? ORDER BY first LIMIT ?",
+            (stream.key, start.version, INTEGER_MAX if until is None else until, -1 if limit is None else limit),
+        )
+        commits = _verified(stream.id, rows, start)
+        if limit is None or len(commits) < limit:
+            _check_reaches(stream, until, commits[-1].head if commits else start)
+        return commits
+
+    def _backward(
+        self, reader: sqlite3.Connection, stream: _Stream, after: int, until: int | None, limit: int | None
+    ) -> list[Commit]:
+        rows = reader.execute(
+            f"SELECT {_COMMIT} FROM commits WHERE stream = ? AND first <= ? AND first + count > ?"
+            " ORDER BY first DESC LIMIT ?",
+            (stream.key, INTEGER_MAX if until is None else until, after + 1, -1 if limit is None else limit),
+        ).fetchall()
+        if not rows:
+            _check_reaches(stream, until, Head(0, b""))
+            return []
+        start = self._before(reader, stream, rows[-1][1] - 1)
+        commits = _verified(stream.id, reversed(rows), start)
+        _check_reaches(stream, until, commits[-1].head)
+        return commits[::-1]
+
+    def _before(self, reader: sqlite3.Connection, stream: _Stream, version: int) -> Head:
+        """The end of the last commit that ends at or before this version."""
+        rows = reader.execute(
+            "SELECT first, count, checksum FROM commits WHERE stream = ? AND first <= ? ORDER BY first DESC LIMIT 2",
+            (stream.key, version),
+        )
+        for first, count, checksum in rows:
+            if first + count - 1 <= version:
+                return Head(first + count - 1, checksum)
+        return genesis(self.namespace, stream.id)
+
+    def read_all(self, *, after: int = 0, limit: int | None = None) -> list[Commit]:
+        with self._file.reading() as reader:
+            rows = reader.execute(_READ_ALL, (after, self.namespace, -1 if limit is None else limit))
+            return [self._alone(*row) for row in rows]
+
+    def _alone(self, id: str, previous: bytes | None, *row: Any) -> Commit:
+        """A commit that stands among those of other streams, verified by itself."""
+        first = row[1] if isinstance(row[1], int) else 0
+        before = Head(first - 1, previous or genesis(self.namespace, id).checksum)
+        return _verified(id, [row], before)[0]
+
+    def entry(self, stream: str) -> Entry | None:
+        with self._file.reading() as reader:
+            found = self._stream(reader, stream)
+            return _entry(found) if found else None
+
+    def entries(self, query: Query) -> list[Entry]:
+        where, values = self._having(query.metadata)
+        order, way, sign = query.order, "DESC" if query.descending else "ASC", "<" if query.descending else ">"
+        columns = "id" if order == "id" else f"{order}, id"
+        if query.after is not None:
+            where += f" AND ({columns}) {sign} ({'?' if order == 'id' else '?, ?'})"
+            values += query.after[1:] if order == "id" else query.after
+        ordered = ", ".join(f"{column} {way}" for column in columns.split(", "))
+        with self._file.reading() as reader:
+            rows = reader.execute(
+                f"SELECT {_STREAM} FROM streams WHERE {where} ORDER BY {ordered} LIMIT ?",
+                (*values, -1 if query.limit is None else query.limit),
+            )
+            return [_entry(_checked(row)) for row in rows]
+
+    def count(self, metadata: dict[str, Any]) -> int:
+        where, values = self._having(metadata)
+        with self._file.reading() as reader:
+            count: int = reader.execute(f"SELECT count(*) FROM streams WHERE {where}", values).fetchone()[0]
+            return count
+
+    def _having(self, metadata: dict[str, Any]) -> tuple[str, tuple[Any, ...]]:
+        where, values = "namespace = ? AND deleted = 0", [self.namespace]
+        for key, value in sorted(_facets(metadata)):
+            where += " AND key IN (SELECT stream FROM facets WHERE namespace = ? AND key = ? AND value = ?)"
+            values += [self.namespace, key, value]
+        return where, tuple(values)
+
+    def _stream(self, connection: sqlite3.Connection, id: str) -> _Stream | None:
+        row = connection.execute(
+            f"SELECT {_STREAM} FROM streams WHERE namespace = ? AND id = ?", (self.namespace, id)
+        ).fetchone()
+        if row is None:
+            return None
+        stream = _checked(row)
+        if stream.deleted:
+            raise ConversationDeleted(id)
+        return stream
+
+
+class _File:
+    """The file and the connections to it: one that writes, under a lock, and a few that read."""
+
+    def __init__(self, path: Path, durability: Durability, create: bool) -> None:
+        self.path = path
+        self.durability = durability
+        self._lock = Lock()
+        self._readers: SimpleQueue[sqlite3.Connection] = SimpleQueue()
+        self._closed = False
+        self._failed: BackendError | None = None
+        self._read_only = False
+        is_new = _inspect(path, create)
+        with _translated(path):
+            if is_new:
+                _retried(lambda: _create(path))
+            self._read_only = not os.access(path, os.W_OK)
+            self._writer = _retried(self._connect)
+
+    def _connect(self) -> sqlite3.Connection:
+        if self._read_only:
+            return _connect_read_only(self.path)
+        connection = _connect(self.path)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            connection.execute(f"PRAGMA synchronous = {'FULL' if self.durability == 'full' else 'NORMAL'}")
+            _check_pragmas(connection, self.path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction. What is raised inside takes it back; a failed write closes the log to further ones."""
+        with self._lock:
+            self._check_open()
+            if self._read_only:
+                raise BackendError(f"{self.path}: the file is read-only; nothing was written")
+            if self._failed:
+                raise BackendError(f"{self.path}: an earlier write failed; open the store again") from self._failed
+            with _translated(self.path):
+                _retried(lambda: self._writer.execute("BEGIN IMMEDIATE"))
+            try:
+                with _translated(self.path):
+                    yield self._writer
+                    self._writer.execute("COMMIT")
+            except BaseException as error:
+                self._roll_back()
+                cause = error.__cause__
+                if isinstance(error, BackendError) and isinstance(cause, sqlite3.Error) and _code(cause) == IO_ERROR:
+                    self._failed = error
+                raise
+
+    def _roll_back(self) -> None:
+        try:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+        except sqlite3.Error:
+            self._writer.close()  # SQLite rolls back what a closed connection left open
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection in a transaction that sees one moment."""
+        self._check_open()
+        with _translated(self.path):
+            try:
+                reader = self._readers.get_nowait()
+            except Empty:
+                reader = _retried(self._connect)
+            try:
+                reader.execute("BEGIN")
+                yield reader
+                reader.execute("COMMIT")
+            except BaseException:
+                reader.close()
+                raise
+            if self._closed or self._readers.qsize() >= READERS_MAX:
+                reader.close()
+            else:
+                self._readers.put(reader)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise LogClosed(f"{self.path}")
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            try:
+                while True:
+                    self._readers.get_nowait().close()
+            except Empty:
+                self._writer.close()
+
+
+def _inspect(path: Path, create: bool) -> bool:  # noqa: C901 - a row of cases, each with its own message
+    """Whether a store has to be made at this path. Reads the header only; touches nothing."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(HEADER_BYTES)
+    except FileNotFoundError:
+        if not path.parent.is_dir():
+            raise StoreNotFound(str(path), f"there is no folder {str(path.parent)!r}; make it first") from None
+        if not create:
+            raise StoreNotFound(str(path), "there is no such file") from None
+        return True
+    except IsADirectoryError:
+        raise NotAStore(f"{path} is a folder, not a branchlog store") from None
+    except OSError as error:
+        raise BackendError(f"{path}: cannot be read: {error.strerror}") from error
+    if not header:
+        return True
+    if not header.startswith(MAGIC[: len(header)]):
+        raise NotAStore(f"{path} is not a branchlog store (and not an SQLite file); it was left as it is")
+    if len(header) < HEADER_BYTES:
+        raise CorruptLog(str(path), f"cut off after {len(header)} bytes; restore it from a copy")
+    layout, application = int.from_bytes(header[60:64]), int.from_bytes(header[68:72])
+    if application != APPLICATION_ID:
+        raise NotAStore(f"{path} is an SQLite file of another program, not a branchlog store; it was left as it is")
+    if layout > LAYOUT:
+        raise SchemaVersionError(f"the store file {path}", str(layout), str(LAYOUT))
+    return False
+
+
+def _connect(path: Path, query: str = "") -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}{query}",
+        uri=True,
+        isolation_level=None,
+        timeout=BUSY_SECONDS,
+        check_same_thread=False,
+        cached_statements=64,
+    )
+
+
+def _connect_read_only(path: Path) -> sqlite3.Connection:
+    """A connection to a file that cannot be written, in a folder that perhaps cannot either."""
+    wal = path.with_name(path.name + "-wal")
+    alone = not wal.exists() or not wal.stat().st_size
+    return _connect(path, "?mode=ro&immutable=1" if alone else "?mode=ro")
+
+
+def _create(path: Path) -> None:
+    """Make the tables, unless another process has; all at once, so that no half-made store is ever seen."""
+    connection = _connect(path)
+    try:
+        connection.execute("BEGIN EXCLUSIVE")
+        if not connection.execute("PRAGMA application_id").fetchone()[0]:
+            for statement in _TABLES.split(";"):
+                connection.execute(statement)
+        connection.execute("COMMIT")
+    finally:
+        connection.close()
+
+
+def _check_pragmas(connection: sqlite3.Connection, path: Path) -> None:
+    mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
+    if mode != "wal":
+        raise BackendError(f"{path}: SQLite cannot keep a write-ahead log here (it uses {mode!r}); use a local disk")
+
+
+def _retried(work: Callable[[], T]) -> T:
+    """Do it again while another process holds the file: the few locks that SQLite does not wait for by itself."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            return work()
+        except sqlite3.OperationalError as error:
+            if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.005)
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """The border: SQLite's exceptions become ours."""
+    try:
+        yield
+    except BranchlogError:
+        raise
+    except sqlite3.Error as error:
+        code = _code(error)
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "decode to UTF-8" in str(error):
+            raise CorruptLog(str(path), f"SQLite finds the file damaged ({error}); restore it from a copy") from error
+        if code == sqlite3.SQLITE_BUSY:
+            raise BackendError(f"{path}: another process kept it locked for {BUSY_SECONDS:.0f} seconds") from error
+        if "closed database" in str(error):
+            raise LogClosed(f"{path}") from error
+        raise BackendError(f"{path}: {error}") from error
+
+
+def _code(error: sqlite3.Error) -> int:
+    """The primary SQLite result code."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _verified(stream: str, rows: Any, after: Head) -> list[Commit]:
+    """Rows, in order of versions, as commits that follow ``after``."""
+    try:
+        return list(verified(_commits(stream, rows, after.checksum), after))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise CorruptLog(
+            f"{stream!r} after version {after.version}", f"not a commit as it was written: {error}"
+        ) from error
+
+
+def _commits(stream: str, rows: Any, previous: bytes) -> Iterator[Commit]:
+    for position, first, count, id, at, schema, data, checksum in rows:
+        yield Commit(stream, first, count, id, at, schema, data, previous, checksum, position)
+        previous = checksum
+
+
+def _check_reaches(stream: _Stream, until: int | None, end: Head) -> None:
+    """Raise ``CorruptLog`` if a read that should have reached the head, or a version before it, did not."""
+    if until is None or until >= stream.version:
+        if end != stream.head:
+            raise CorruptLog(f"{stream.id!r}", f"the commits end at version {end.version}, not at {stream.version}")
+    elif end.version < until:
+        raise CorruptLog(f"{stream.id!r}", f"the commit at version {until} is missing")
+
+
+def _checked(row: Row) -> _Stream:
+    """A row of ``streams`` whose seal holds."""
+    stream = _Stream(*row[:-1])
+    try:
+        whole = stream.seal() == row[-1]
+    except (TypeError, ValueError):
+        whole = False
+    if not whole:
+        raise CorruptLog(f"the catalog row of {stream.id!r}", "it is not as it was written")
+    return stream
+
+
+def _entry(stream: _Stream) -> Entry:
+    entry = _decode_entry(stream.entry)
+    return Entry(
+        id=stream.id,
+        version=stream.version,
+        title=entry.title,
+        metadata=entry.metadata,
+        created=entry.created,
+        updated=entry.updated,
+        nodes=entry.nodes,
+        branches=entry.branches,
+        cursors=entry.cursors,
+    )
+
+
+def _insert_stream(writer: sqlite3.Connection, stream: _Stream) -> int:
+    row = writer.execute(
+        "INSERT INTO streams (namespace, id, version, checksum, deleted, title, created, updated, entry, seal)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, CAST(? AS TEXT), ?)",
+        (*msgspec.structs.astuple(stream)[1:], stream.seal()),
+    )
+    return row.lastrowid or 0
+
+
+def _update_stream(writer: sqlite3.Connection, stream: _Stream, before: _Stream) -> None:
+    """Write what changed: a column named in an UPDATE dirties the pages of its indexes, changed or not."""
+    row: Row = (stream.version, stream.checksum, stream.updated, stream.entry, stream.seal())
+    sets = "version = ?, checksum = ?, updated = ?, entry = CAST(? AS TEXT), seal = ?"
+    listed = (stream.title, stream.created, stream.deleted)
+    if listed != (before.title, before.created, before.deleted):
+        row, sets = row + listed, sets + ", title = ?, created = ?, deleted = ?"
+    writer.execute(f"UPDATE streams SET {sets} WHERE key = ?", (*row, stream.key))
+
+
+def _facets(metadata: dict[str, Any]) -> set[tuple[str, str]]:
+    """The metadata as the pairs by which it is found."""
+    return {(key, _facet(canonical(value))) for key, value in metadata.items()}
+
+
+def _facet(value: str) -> str:
+    if len(value) <= FACET_LENGTH_MAX:
+        return value
+    return f"sha256:{sha256(value.encode()).hexdigest()}"
+
+
+def _change_facets(
+    writer: sqlite3.Connection,
+    namespace: str,
+    stream: int,
+    before: set[tuple[str, str]],
+    after: set[tuple[str, str]],
+) -> None:
+    writer.executemany(
+        "DELETE FROM facets WHERE namespace = ? AND key = ? AND value = ? AND stream = ?",
+        [(namespace, key, value, stream) for key, value in before - after],
+    )
+    writer.executemany(
+        "INSERT INTO facets VALUES (?, ?, ?, ?)", [(namespace, key, value, stream) for key, value in after - before]
+    )
