@@ -1,0 +1,24 @@
+"""What all tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("long", deadline=None, max_examples=2_000, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get("BRANCHLOG_HYPOTHESIS", "default"))
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """The folder of real sample conversations: read in place, never copied into the project.
+
+    Beside the project's folder, or where BRANCHLOG_SAMPLES says. CI always has them.
+    """
+    given = os.environ.get("BRANCHLOG_SAMPLES")
+    folder = Path(given) if given else Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the sample conversations are not part of the project; set BRANCHLOG_SAMPLES to their folder")
+    return folder
