@@ -7,7 +7,6 @@ tree grows, and finds itself again when another writer's events came before its 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias, overload
@@ -248,6 +247,8 @@ class Comparison:
 
     def diff(self) -> str:
         """The two tails as texts, compared line by line, as a unified diff; "" where they say the same."""
+        import difflib
+
         left, right = _tail_text(self.left), _tail_text(self.right)
         name, other = _tail_name(self.left, self.ancestor), _tail_name(self.right, self.ancestor)
         return "\n".join(difflib.unified_diff(left, right, name, other, lineterm=""))
