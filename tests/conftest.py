@@ -6,9 +6,18 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+import branchlog
+
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("long", deadline=None, max_examples=2_000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("BRANCHLOG_HYPOTHESIS", "default"))
+
+
+def pytest_configure() -> None:
+    """Make sure that the tests test what they are meant to: CI runs them on the built wheel, too."""
+    wanted = os.environ.get("BRANCHLOG_TESTED_FROM")
+    if wanted and not Path(branchlog.__file__).resolve().is_relative_to(Path(wanted).resolve()):
+        pytest.exit(f"branchlog was imported from {branchlog.__file__}, not from {wanted}", returncode=3)
 
 
 @pytest.fixture(scope="session")

@@ -155,6 +155,20 @@ class Arrays:
             yield child
             child = self._nexts[child]
 
+    def walk(self, limit: int) -> Iterator[int]:
+        """The first ``limit`` nodes, each before its children and these in order."""
+        self._linked()
+        firsts, nexts, parents = self._firsts, self._nexts, self.parents
+        index = 0 if limit else NONE
+        while index != NONE:
+            yield index
+            below = firsts[index]
+            while below == NONE or below >= limit:
+                if index == NONE:
+                    return
+                below, index = nexts[index], parents[index]
+            index = below
+
     def child_count(self, index: int, limit: int) -> int:
         """How many children there are among the first ``limit`` nodes."""
         self._linked()

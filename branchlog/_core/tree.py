@@ -327,15 +327,15 @@ class Tree:
 
     @property
     def leaves(self) -> tuple[Node, ...]:
-        """The nodes without children: the end of each branch."""
+        """The nodes without children, in order of their ids: the end of each branch."""
         arrays, limit = self._state.arrays, self._limit
-        return tuple(self._node(index) for index in range(limit) if not arrays.child_count(index, limit))
+        return tuple(self._node(index) for index in arrays.walk(limit) if not arrays.child_count(index, limit))
 
     @property
     def forks(self) -> tuple[Node, ...]:
-        """The nodes with more than one child."""
+        """The nodes with more than one child, in order of their ids."""
         arrays, limit = self._state.arrays, self._limit
-        return tuple(self._node(index) for index in range(limit) if arrays.child_count(index, limit) > 1)
+        return tuple(self._node(index) for index in arrays.walk(limit) if arrays.child_count(index, limit) > 1)
 
     @property
     def branches(self) -> tuple[Branch, ...]:
@@ -343,13 +343,8 @@ class Tree:
         return tuple(map(Branch, self.leaves))
 
     def walk(self) -> Iterator[Node]:
-        """All nodes, each before its children and these in order."""
-        arrays, limit = self._state.arrays, self._limit
-        todo = [0] if limit else []
-        while todo:
-            index = todo.pop()
-            yield self._node(index)
-            todo.extend(reversed(list(arrays.children(index, limit))))
+        """All nodes, each before its children and these in order: the order of their ids."""
+        return map(self._node, self._state.arrays.walk(self._limit))
 
     @property
     def cursors(self) -> dict[str, Node]:
