@@ -29,6 +29,7 @@ from branchlog.commit import Commit
 from branchlog.conversation import Clock, Conversation, NodeLike
 from branchlog.errors import (
     AlreadyExists,
+    ConversationDeleted,
     ConversationNotFound,
     CorruptLog,
     InvalidInput,
@@ -246,6 +247,10 @@ class Store:
         """
         return _run(self.log, _list(metadata, order, limit, after))
 
+    def find(self, prefix: str, *, limit: int = LIST_LIMIT) -> tuple[Summary, ...]:
+        """The conversations whose id begins with a prefix, in order of id, at most ``limit`` of them."""
+        return _run(self.log, _find(prefix, limit))
+
     def count(self, *, metadata: dict[str, Json] | None = None) -> int:
         """How many conversations there are, or have these values in their metadata."""
         return _run(self.log, _count(metadata))
@@ -369,6 +374,10 @@ class AsyncStore:
     ) -> Page:
         """As ``Store.list``."""
         return await _await(self.log, _list(metadata, order, limit, after))
+
+    async def find(self, prefix: str, *, limit: int = LIST_LIMIT) -> tuple[Summary, ...]:
+        """As ``Store.find``."""
+        return await _await(self.log, _find(prefix, limit))
 
     async def count(self, *, metadata: dict[str, Json] | None = None) -> int:
         """As ``Store.count``."""
@@ -686,6 +695,17 @@ def _list(metadata: dict[str, Json] | None, order: Listing, limit: int, after: s
     shown = entries[:limit]
     more = _token(order, order_value(shown[-1], column), shown[-1].id) if len(entries) > limit else None
     return Page(tuple(map(_summary, shown)), more)
+
+
+def _find(prefix: str, limit: int) -> Steps[tuple[Summary, ...]]:
+    check_name(prefix, "the beginning of an id")
+    try:
+        exact = yield lambda log: log.entry(prefix)
+    except ConversationDeleted:
+        exact = None
+    longer = yield lambda log: log.entries(Query(order="id", descending=False, limit=limit, after=(prefix, prefix)))
+    entries = [entry for entry in longer if entry.id.startswith(prefix)]
+    return tuple(map(_summary, entries if exact is None else [exact, *entries]))[:limit]
 
 
 def _count(metadata: dict[str, Json] | None) -> Steps[int]:
