@@ -23,7 +23,7 @@ from branchlog._core.projection import Projection, evolve, evolve_all, to_micros
 from branchlog._core.rebase import rebase
 from branchlog._core.tree import Branch, Comparison, Moment, Node, Tree, compare
 from branchlog._ids import uuid7
-from branchlog.commit import Commit, Head, genesis, seal
+from branchlog.commit import Commit, genesis, seal
 from branchlog.errors import CorruptLog, InvalidInput, NodeNotFound
 
 Clock: TypeAlias = Callable[[], datetime]
@@ -78,6 +78,8 @@ class Conversation:
             chat.id = str(uuid7(chat._now(None)))
             chat._head = genesis(namespace, chat.id)
         message = Message("system", system) if isinstance(system, str) else system
+        if message is not None:
+            _check_message(message)
         chat._happen(decide.start(at, title, {} if metadata is None else metadata, message))
         return chat
 
@@ -230,7 +232,7 @@ class Conversation:
         if message is None or parent is None:
             raise InvalidInput("the root has no alternatives; start another conversation to say it otherwise")
         return self.say(
-            attrs.evolve(message, content=content, metadata=metadata or {}),
+            attrs.evolve(message, content=content, metadata={} if metadata is None else metadata),
             under=Node(self._state, parent.index),
             cursor=cursor,
         )
@@ -251,9 +253,8 @@ class Conversation:
             rest = wanted[1:]
         while rest and (child := _saying(node, rest[0])):
             node, rest = child, rest[1:]
-        for message in rest:
-            node = self.add(message, under=node, time=time)
-        return node
+        self._happen(decide.graft(self._state, self._now(time), node.index, rest))
+        return self._last_node() if rest else node
 
     # Going about.
 
@@ -352,12 +353,13 @@ class Conversation:
 
     def _fold(self, commits: Iterable[Commit]) -> None:
         """Fold commits that follow the head."""
-        state = self._state
+        head = self._head
         for commit in commits:
-            if commit.previous != self._head.checksum:
-                raise CorruptLog(f"{self.id!r} at version {self.saved_version}", "the next commit follows another one")
-            evolve_all(state, codec.decode_events(commit))
-            self._head = Head(commit.first + commit.count - 1, commit.checksum)
+            if commit.previous != head.checksum:
+                raise CorruptLog(f"{self.id!r} at version {head.version}", "the next commit follows another one")
+            evolve_all(self._state, codec.decode_events(commit))
+            head = commit.head
+        self._head = head
 
     def _next_commit(self) -> Commit:
         """The first pending events as the commit that follows the head.
@@ -396,8 +398,6 @@ class Conversation:
             self._saved(missed[0])
             missed = missed[1:]
         if missed:
-            for commit in missed:
-                codec.decode_events(commit)  # what cannot be read is refused before anything is taken back
             self._pending = rebase(self._state, self.saved_version, self._pending, lambda: self._fold(missed))
             self._attempt = None
 

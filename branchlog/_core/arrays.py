@@ -72,6 +72,8 @@ class Arrays:
 
     def truncate(self, count: int) -> None:
         """Forget all nodes but the first ``count``."""
+        linked = max(len(self._ordinals), count)
+        del self.versions[linked:], self.parents[linked:]  # nothing leads to them yet, and nothing shall from here on
         for index in range(len(self._ordinals) - 1, count - 1, -1):
             self._unlink(index)
         for each in (self._ordinals, self._firsts, self._lasts, self._nexts, self._depths, self._jumps):
@@ -88,10 +90,11 @@ class Arrays:
         if ordinal == 0:
             self._firsts[parent] = self._lasts[parent] = NONE
             self._leaf_count += 1
-        else:
-            before = self.child(parent, ordinal - 1)
-            self._nexts[before] = NONE
-            self._lasts[parent] = before
+            self._wide.pop(parent, None)
+            return
+        before = self.child(parent, ordinal - 1)
+        self._nexts[before] = NONE
+        self._lasts[parent] = before
         wide = self._wide.get(parent)
         if wide is not None:
             del wide[ordinal:]

@@ -7,6 +7,7 @@ what this version does not know stays in the log and changes nothing. A later ma
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -69,10 +70,13 @@ def _decode_known(raw: msgspec.Raw) -> AnyEvent:
     return UnknownEvent(at=tagged.at, raw=bytes(raw))
 
 
+_PART = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
+
+
 def parse_version(text: str) -> tuple[int, int, int] | None:
     """MAJOR.MINOR.PATCH as numbers, or None if it is not that."""
     parts = text.split(".")
-    if len(parts) != 3 or not all(part.isascii() and part.isdecimal() for part in parts):
+    if len(parts) != 3 or not all(map(_PART.fullmatch, parts)):
         return None
     major, minor, patch = map(int, parts)
     return major, minor, patch

@@ -6,6 +6,7 @@ microseconds since 1970 UTC.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import UNSET, Raw, UnsetType
@@ -51,6 +52,16 @@ def say(state: Projection, at: int, parent: int, message: Message, cursor: str) 
     where(state, cursor)
     added = add(state, at, parent, message)
     return [*added, CursorMoved(at=at, to=state.version + 1, cursor=cursor)]
+
+
+def graft(state: Projection, at: int, parent: int, grafted: Sequence[Message]) -> list[Event]:
+    """Add messages in a line, the first one under a node; no cursor moves."""
+    events: list[Event] = []
+    above = state.arrays.versions[parent]
+    for message in grafted:
+        events.append(NodeAdded(at=at, parent=above, message=Raw(messages.encode(message))))
+        above = state.version + len(events)
+    return events
 
 
 def move(state: Projection, at: int, to: int, cursor: str) -> list[Event]:
@@ -132,7 +143,7 @@ def annotate_conversation(
 
 def where(state: Projection, cursor: str) -> int:
     """The node where a cursor stands. Raises ``CursorNotFound``."""
-    history = state.cursors.get(cursor)
+    history = state.cursors.get(cursor) if isinstance(cursor, str) else None
     if history is None or not history.nodes or history.nodes[-1] == NONE:
         raise CursorNotFound(cursor, tuple(sorted(state.cursors_at(state.version))))
     return history.nodes[-1]
@@ -142,7 +153,7 @@ def check_title(title: object) -> None:
     """Raise ``InvalidInput`` unless this is None or text that can be a title."""
     if title is None:
         return
-    if not isinstance(title, str):
+    if type(title) is not str:
         raise InvalidInput(f"a title is text, not {title!r}")
     if len(title) > TITLE_LENGTH_MAX:
         raise InvalidInput(f"a title has at most {TITLE_LENGTH_MAX} characters, not {len(title)}")

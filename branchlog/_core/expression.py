@@ -29,7 +29,7 @@ import attrs
 from branchlog._core import node_id
 from branchlog._core.events import MAIN
 from branchlog._core.tree import Moment, Node, Tree
-from branchlog.errors import InvalidExpression, InvalidInput, NodeNotFound
+from branchlog.errors import CursorNotFound, InvalidExpression, InvalidInput, NodeNotFound
 
 ROOT_WORD = "root"
 CURSOR_SIGN = "@"
@@ -37,7 +37,7 @@ CURSOR_SIGN = "@"
 NAME_LENGTH_MAX = 100
 """Characters of a label or of a cursor's name: they are typed and shown in columns."""
 
-_NAME = re.compile(r"[^\W\d_][\w./-]*")
+_NAME = re.compile(r"\w[\w./-]*")
 _ANCHOR = re.compile(r"[^@~^{}]*")
 _AS_OF = re.compile(r"\{([^{}]*)\}")
 _STEP = re.compile(r"([~^])(-?)([0-9]*)", re.ASCII)
@@ -79,7 +79,7 @@ def parse(text: str) -> Expression:
     anchor, offset = _anchor(text)
     moment: Moment | None = None
     as_of = _AS_OF.match(text, offset)
-    if as_of:
+    if as_of and text[offset - 1] == CURSOR_SIGN:
         moment = _moment(text, as_of)
         offset = as_of.end()
     steps = []
@@ -129,12 +129,14 @@ def _moment(text: str, as_of: re.Match[str]) -> Moment:
 
 def is_name(text: str) -> bool:
     """Whether the text can name a cursor or be a label."""
-    return len(text) <= NAME_LENGTH_MAX and text != ROOT_WORD and _NAME.fullmatch(text) is not None
+    return (
+        len(text) <= NAME_LENGTH_MAX and text != ROOT_WORD and text[:1].isalpha() and _NAME.fullmatch(text) is not None
+    )
 
 
 def check_name(name: object, what: str) -> str:
     """The name, if it can be one. Raises ``InvalidInput``."""
-    if isinstance(name, str) and is_name(name):
+    if type(name) is str and is_name(name):
         return name
     raise InvalidInput(
         f"{name!r} cannot be {what}: expected a letter, then letters, digits, _ - . or /, "
@@ -161,9 +163,13 @@ def _named(tree: Tree, anchor: str, cursor: str) -> Node:
         return tree.root
     if node_id.is_node_id(anchor):
         return tree[anchor]
-    name = cursor if anchor == CURSOR_SIGN else anchor
-    node = tree.cursors.get(name) or tree.labelled(name)
+    cursors = tree.cursors
+    if anchor == CURSOR_SIGN:
+        if cursor not in cursors:
+            raise CursorNotFound(cursor, tuple(sorted(cursors)))
+        return cursors[cursor]
+    node = cursors.get(anchor) or tree.labelled(anchor)
     if node is None:
-        known = ", ".join(sorted({*tree.cursors, *tree.labels}))
+        known = ", ".join(sorted({*cursors, *tree.labels}))
         raise NodeNotFound(anchor, f"no cursor and no label of this name; there are: {known}")
     return node

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import attrs
 import msgspec
 
-from branchlog.errors import InvalidMessage
+from branchlog.errors import CorruptLog, InvalidMessage
 
 Json: TypeAlias = Any
 """A value that JSON can carry: None, bool, int, float, str, and lists and string-keyed dicts of these."""
@@ -46,6 +46,9 @@ class Message:
     metadata: dict[str, Json] = attrs.field(factory=dict, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
+        self._check()
+
+    def _check(self) -> None:
         check_role(self.role)
         if type(self.content) is str:
             check_text(self.content, "content")
@@ -95,7 +98,11 @@ _encode_stored = msgspec.json.Encoder().encode
 
 
 def encode(message: Message) -> bytes:
-    """The message as JSON. Raises ``InvalidMessage`` if it would not come back the same."""
+    """The message as JSON. Raises ``InvalidMessage`` if it would not come back the same.
+
+    It was checked when it was made, but what it holds may have been changed since.
+    """
+    message._check()
     stored = StoredMessage(
         role=message.role,
         content=message.content,
@@ -117,8 +124,11 @@ def encode(message: Message) -> bytes:
 
 
 def decode(data: bytes | msgspec.Raw) -> Message:
-    """The message that ``encode`` made this JSON of."""
-    return from_stored(_decode_stored(data))
+    """The message that ``encode`` made this JSON of. Raises ``CorruptLog`` for JSON that is not a message."""
+    try:
+        return from_stored(_decode_stored(data))
+    except msgspec.MsgspecError as error:
+        raise CorruptLog("a message", f"what is stored is not a message: {error}") from error
 
 
 def from_stored(stored: StoredMessage) -> Message:

@@ -45,8 +45,10 @@ BY = ("move", "undo", "redo")
 
 
 def to_microseconds(moment: datetime) -> int:
-    """Microseconds since 1970 UTC. Raises ``InvalidInput`` for a datetime without a zone."""
-    if moment.tzinfo is None:
+    """Microseconds since 1970 UTC. Raises ``InvalidInput`` for all but a datetime with a zone."""
+    if not isinstance(moment, datetime):
+        raise InvalidInput(f"{moment!r} is not a time; give an aware datetime, such as datetime.now(UTC)")
+    if moment.utcoffset() is None:
         raise InvalidInput(f"{moment!r} has no time zone; give an aware datetime, such as datetime.now(UTC)")
     return (moment - EPOCH) // MICROSECOND
 
@@ -87,7 +89,10 @@ class CursorHistory:
         del self.versions[count:], self.nodes[count:], self.by[count:]
 
     def stacks(self) -> tuple[list[int], list[int]]:
-        """The nodes to which undo, and those to which redo, would go; the next one last."""
+        """The nodes to which undo, and those to which redo, would go; the next one last.
+
+        An undo or redo that leads elsewhere was decided before another writer's moves came first: it counts as a move.
+        """
         back: list[int] = []
         forth: list[int] = []
         here = NONE
@@ -95,10 +100,10 @@ class CursorHistory:
             if NONE in (node, here):
                 back.clear()
                 forth.clear()
-            elif by == 1 and back:
+            elif by == 1 and back and back[-1] == node:
                 forth.append(here)
                 back.pop()
-            elif by == 2 and forth:
+            elif by == 2 and forth and forth[-1] == node:
                 back.append(here)
                 forth.pop()
             elif node != here:

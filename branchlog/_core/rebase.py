@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from branchlog._core.events import CursorMoved, Event, NodeAdded, NodeAnnotated
 from branchlog._core.projection import Projection, evolve_all
+from branchlog.errors import BranchlogError
 
 E = TypeVar("E", bound=Event)
 
@@ -31,11 +32,17 @@ def shifted(event: E, base: int, by: int) -> E:
 def rebase(state: Projection, base: int, pending: list[Event], fold_missed: Callable[[], None]) -> list[Event]:
     """Take back the pending events, fold those that came first, and the pending ones again; these are returned.
 
+    Where those that came first cannot be folded, all is as it was before.
     Handles of nodes that were pending find themselves through the shift that is noted in the state.
     """
     nodes = state.arrays.count_at(base)
     state.rewind(base)
-    fold_missed()
+    try:
+        fold_missed()
+    except BranchlogError:
+        state.rewind(base)
+        evolve_all(state, pending)
+        raise
     state.shifts.append((nodes, len(state.arrays) - nodes))
     again = [shifted(event, base, state.version - base) for event in pending]
     evolve_all(state, again)

@@ -17,7 +17,7 @@ from msgspec import UNSET
 from branchlog._core import node_id
 from branchlog._core.arrays import NONE
 from branchlog._core.events import MAIN
-from branchlog._core.message import Json, Message, decode, merge_patch
+from branchlog._core.message import Json, Message, copied, decode, merge_patch
 from branchlog._core.projection import Projection, last_set, to_datetime, until
 from branchlog.errors import InvalidInput, NodeNotFound, NotFound
 
@@ -187,7 +187,7 @@ class Node:
         for _, note in until(self._notes, self._version):
             if note.metadata is not UNSET:
                 metadata = merge_patch(metadata, note.metadata)
-        return metadata
+        return copied(metadata)
 
     @property
     def _notes(self) -> Sequence[Any]:
@@ -213,11 +213,11 @@ class Node:
 
         Raises ``NodeNotFound`` past either end.
         """
-        parent = self.parent
+        position, parent = self.position, self.parent
         ordinal = self.ordinal + steps
-        if parent is None or not 0 <= ordinal < parent.child_count:
-            raise NodeNotFound(f"{self.id}^{steps}", f"{self.id!r} is alternative {self.position}")
-        return parent.child(ordinal)
+        if not 0 <= ordinal < position.of:
+            raise NodeNotFound(f"{self.id}^{steps}", f"{self.id!r} is alternative {position}")
+        return self if parent is None else parent.child(ordinal)
 
     def _own(self, other: Node) -> int:
         if other._state is not self._state:
@@ -375,7 +375,7 @@ class Tree:
     @property
     def metadata(self) -> dict[str, Json]:
         """The conversation's metadata."""
-        return self._state.metadata_at(self._version)
+        return copied(self._state.metadata_at(self._version))
 
     def remembered(self, node: Node, cursor: str = MAIN) -> Node:
         """The leaf (or the last place on show) beneath a node that a reader comes back to.
