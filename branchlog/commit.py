@@ -30,7 +30,7 @@ class Head(msgspec.Struct, frozen=True):
     checksum: bytes
 
 
-class Commit(msgspec.Struct, frozen=True):
+class Commit(msgspec.Struct, frozen=True, gc=False):
     """The events of one append, as bytes, with their place.
 
     The events have the versions ``first`` to ``first + count - 1``; versions begin at 1. ``id`` is 16 bytes, unique in
@@ -104,15 +104,14 @@ def verified(commits: Iterable[Commit], after: Head) -> Iterator[Commit]:
 
     Raises ``CorruptLog`` at the first that is missing, out of place or not as it was written.
     """
-    version, previous = after.version, after.checksum
+    first, previous = after.version + 1, after.checksum
     for commit in commits:
-        where = f"commit at version {commit.first} of {commit.stream!r}"
-        if commit.first != version + 1:
-            raise CorruptLog(where, f"expected version {version + 1} here: commits are missing or out of order")
-        if not is_whole(commit) or commit.previous != previous:
-            raise CorruptLog(where, "the checksum does not match: the commit is not as it was written")
+        if commit.first != first:
+            raise CorruptLog(_where(commit), f"expected version {first} here: commits are missing or out of order")
+        if commit.previous != previous or not is_whole(commit):
+            raise CorruptLog(_where(commit), "the checksum does not match: the commit is not as it was written")
         yield commit
-        version, previous = commit.last, commit.checksum
+        first, previous = first + commit.count, commit.checksum
 
 
 def is_whole(commit: Commit) -> bool:
@@ -120,3 +119,7 @@ def is_whole(commit: Commit) -> bool:
     return commit.checksum == checksum(
         commit.previous, commit.first, commit.count, commit.id, commit.at, commit.schema, commit.data
     )
+
+
+def _where(commit: Commit) -> str:
+    return f"commit at version {commit.first} of {commit.stream!r}"
