@@ -106,7 +106,7 @@ class MemoryLog:
             wanted = [
                 commit
                 for commit in (found.commits if found else ())
-                if commit.last > after and (until is None or commit.first <= until)
+                if max(commit.first, after + 1) <= (commit.last if until is None else min(commit.last, until))
             ]
         return wanted[:: -1 if backward else 1][:limit]
 

@@ -318,8 +318,10 @@ class SqliteLog:
     ) -> list[Commit]:
         with self._file.reading() as reader:
             found = self._stream(reader, stream)
-            if found is None or (limit is not None and limit <= 0) or (until is not None and until <= after):
+            if found is None or (limit is not None and limit <= 0):
                 return []
+            if after >= (found.version if until is None else min(until, found.version)):
+                return []  # no version is above the one and up to the other
             read = self._backward if backward else self._forward
             return read(reader, found, max(after, 0), until, limit)
 
