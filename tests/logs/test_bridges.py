@@ -1,0 +1,60 @@
+"""The bridges: a log of one colour used from the other keeps the contract too."""
+
+import threading
+
+import pytest
+
+from branchlog.errors import BackendError
+from branchlog.logs.base import Abilities, AsyncLog, Log
+from branchlog.logs.bridges import AsyncBridge, BlockingBridge
+from branchlog.logs.memory import MemoryLog
+from branchlog.logs.sqlite import SqliteLog
+from branchlog.testing import LogContract
+
+
+def bridged(log):
+    """A blocking log, made async, made blocking again."""
+
+    async def connect():
+        return AsyncBridge(log)
+
+    return BlockingBridge.connect(connect)
+
+
+class TestBridgedSqlite(LogContract):
+    abilities = Abilities(durable=True, persistent=True, shared=True)
+
+    @pytest.fixture
+    def open_log(self, tmp_path):
+        return lambda namespace="": bridged(SqliteLog(tmp_path / "chats.db", namespace=namespace))
+
+
+class TestBridgedMemory(LogContract):
+    abilities = Abilities(durable=False, persistent=False, shared=False)
+
+    @pytest.fixture
+    def open_log(self):
+        log = MemoryLog()
+        return lambda namespace="": bridged(log.within(namespace))
+
+
+def test_a_bridged_log_is_an_async_log():
+    """The async bridge has the methods of the port's async twin, the blocking one those of the other."""
+    inner = AsyncBridge(MemoryLog())
+    outer = bridged(MemoryLog())
+
+    assert isinstance(inner, AsyncLog)
+    assert isinstance(outer, Log)
+    outer.close()
+
+
+def test_a_failing_connection_leaves_no_thread():
+    """Where connecting fails the error arrives and the loop's thread ends."""
+
+    async def connect():
+        raise BackendError("no such host")
+
+    with pytest.raises(BackendError, match="no such host"):
+        BlockingBridge.connect(connect)
+
+    assert not [each for each in threading.enumerate() if each.name == "branchlog-loop"]
