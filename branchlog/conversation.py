@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TypeAlias
 
@@ -17,13 +17,13 @@ import attrs
 from msgspec import UNSET, UnsetType
 
 from branchlog._core import codec, decide, expression
-from branchlog._core.events import MAIN, SCHEMA, Event
+from branchlog._core.events import MAIN, SCHEMA, AnyEvent, Event
 from branchlog._core.message import Json, Message
 from branchlog._core.projection import Projection, evolve, evolve_all, to_microseconds
 from branchlog._core.rebase import rebase
 from branchlog._core.tree import Branch, Comparison, Moment, Node, Tree, compare
 from branchlog._ids import uuid7
-from branchlog.commit import Commit, genesis, seal
+from branchlog.commit import Commit, Head, genesis, seal
 from branchlog.errors import CorruptLog, InvalidInput, NodeNotFound
 
 Clock: TypeAlias = Callable[[], datetime]
@@ -353,13 +353,18 @@ class Conversation:
 
     def _fold(self, commits: Iterable[Commit]) -> None:
         """Fold commits that follow the head."""
+        evolve_all(self._state, self._events_of(commits))
+
+    def _events_of(self, commits: Iterable[Commit]) -> Iterator[AnyEvent]:
+        """The events of commits that follow the head; puts the head behind them when all are taken."""
         head = self._head
+        version, checksum = head.version, head.checksum
         for commit in commits:
-            if commit.previous != head.checksum:
-                raise CorruptLog(f"{self.id!r} at version {head.version}", "the next commit follows another one")
-            evolve_all(self._state, codec.decode_events(commit))
-            head = commit.head
-        self._head = head
+            if commit.previous != checksum:
+                raise CorruptLog(f"{self.id!r} at version {version}", "the next commit follows another one")
+            yield from codec.decode_events(commit)
+            version, checksum = version + commit.count, commit.checksum
+        self._head = Head(version, checksum)
 
     def _next_commit(self) -> Commit:
         """The first pending events as the commit that follows the head.

@@ -41,7 +41,8 @@ History: TypeAlias = list[tuple[int, T]]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
-BY = ("move", "undo", "redo")
+BY = {"move": 0, "undo": 1, "redo": 2}
+"""What moved a cursor, as a number; what a later version may add counts as a move."""
 
 
 def to_microseconds(moment: datetime) -> int:
@@ -72,7 +73,7 @@ class CursorHistory:
         """Fold one move."""
         self.versions.append(version)
         self.nodes.append(node)
-        self.by.append(BY.index(by) if by in BY else 0)
+        self.by.append(BY.get(by, 0))
 
     def count_at(self, version: int) -> int:
         """How many moves there were at this version."""
@@ -240,38 +241,37 @@ class Projection:
 
 def evolve(state: Projection, event: AnyEvent) -> None:
     """Fold one event into the state. Raises ``CorruptLog`` for an event about a node that was never added."""
-    version = len(state.times) + 1
-    if isinstance(event, NodeAdded):
-        arrays = state.arrays
-        parent = len(arrays.versions) - 1
-        if parent < 0 or arrays.versions[parent] != event.parent:
-            parent = _index(state, event.parent)
-        arrays.versions.append(version)
-        arrays.parents.append(parent)
-        state.contents.append(event.message)
-    elif isinstance(event, CursorMoved):
-        node = NONE if event.to is None else _index(state, event.to)
-        history = state.cursors.get(event.cursor)
-        if history is None:
-            history = state.cursors[event.cursor] = CursorHistory()
-        history.moved(version, node, event.by)
-    elif isinstance(event, NodeAnnotated):
-        _annotated(state, version, event)
-    elif isinstance(event, ConversationAnnotated):
-        state.about.append((version, event))
-        if event.title is not UNSET:
-            state.title = event.title
-        if event.metadata is not UNSET:
-            state.metadata = merge_patch(state.metadata, event.metadata)
-    elif isinstance(event, ConversationStarted):
-        _started(state, version, event)
-    state.times.append(event.at)
+    evolve_all(state, (event,))
 
 
 def evolve_all(state: Projection, events: Iterable[AnyEvent]) -> None:
-    """Fold events, in order."""
+    """Fold events, in order. Loading is this loop and little else, so it goes straight to the arrays."""
+    times, contents, cursors = state.times, state.contents, state.cursors
+    versions, parents = state.arrays.versions, state.arrays.parents
     for event in events:
-        evolve(state, event)
+        version = len(times) + 1
+        if isinstance(event, NodeAdded):
+            parent = _index(state, event.parent)
+            versions.append(version)
+            parents.append(parent)
+            contents.append(event.message)
+        elif isinstance(event, CursorMoved):
+            node = NONE if event.to is None else _index(state, event.to)
+            history = cursors.get(event.cursor)
+            if history is None:
+                history = cursors[event.cursor] = CursorHistory()
+            history.moved(version, node, event.by)
+        elif isinstance(event, NodeAnnotated):
+            _annotated(state, version, event)
+        elif isinstance(event, ConversationAnnotated):
+            state.about.append((version, event))
+            if event.title is not UNSET:
+                state.title = event.title
+            if event.metadata is not UNSET:
+                state.metadata = merge_patch(state.metadata, event.metadata)
+        elif isinstance(event, ConversationStarted):
+            _started(state, version, event)
+        times.append(event.at)
 
 
 def _started(state: Projection, version: int, event: ConversationStarted) -> None:
@@ -297,6 +297,9 @@ def _annotated(state: Projection, version: int, event: NodeAnnotated) -> None:
 
 
 def _index(state: Projection, version: int) -> int:
+    versions = state.arrays.versions
+    if versions and versions[-1] == version:
+        return len(versions) - 1  # most events are about the newest node
     index = state.arrays.index_of(version)
     if index == NONE:
         raise CorruptLog(f"event {state.version + 1}", f"it is about node {version}, which no event added")
