@@ -22,7 +22,7 @@ import msgspec
 
 from branchlog._core import codec
 from branchlog._core.events import MAIN, AnyEvent, ConversationStarted, NodeAdded
-from branchlog._core.message import Json, Message, check_metadata, decode
+from branchlog._core.message import Json, Message, check_metadata, copied, decode
 from branchlog._core.projection import to_datetime
 from branchlog._core.tree import Moment
 from branchlog.commit import Commit
@@ -585,19 +585,18 @@ def _save_once(chat: Conversation, on_conflict: str) -> Steps[None]:
 
 def _entry_of(chat: Conversation, version: int) -> Entry:
     """What the catalog will say once the events up to this version are saved."""
-    state, tree = chat._state, chat.tree
-    if version < state.version:
-        tree = tree.at(version)
+    state = chat._state
+    now = version == state.version
     return Entry(
         id=chat.id,
         version=version,
-        title=tree.title,
-        metadata=tree.metadata,
+        title=state.title if now else state.title_at(version),
+        metadata=copied(state.metadata if now else state.metadata_at(version)),
         created=state.times[0],
         updated=state.peaks[version - 1],
-        nodes=len(tree),
-        branches=state.arrays.leaf_count() if version == state.version else len(tree.leaves),
-        cursors={name: node.version for name, node in tree.cursors.items()},
+        nodes=state.arrays.count_at(version),
+        branches=state.arrays.leaf_count() if now else len(chat.tree.at(version).leaves),
+        cursors={name: state.arrays.versions[node] for name, node in state.cursors_at(version).items()},
     )
 
 
