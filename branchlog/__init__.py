@@ -23,6 +23,7 @@ from branchlog.errors import (
     NothingToUndo,
     SchemaVersionError,
     StoreNotFound,
+    UnreadableFile,
     VersionConflict,
 )
 from branchlog.store import AsyncStore, Change, Page, Store, Summary, open, open_async
@@ -59,6 +60,7 @@ __all__ = [
     "StoreNotFound",
     "Summary",
     "Tree",
+    "UnreadableFile",
     "VersionConflict",
     "open",
     "open_async",

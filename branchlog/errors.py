@@ -19,6 +19,7 @@ Grouped by what the catcher would do::
     ├── CommitIdReused                   one commit id, two contents: a bug in the caller
     ├── CorruptLog                       restore from a copy; what was read is not what was written
     ├── NotAStore                        the path or address is something else
+    ├── UnreadableFile                   a file to import that is missing, or no format known here
     ├── SchemaVersionError               upgrade branchlog
     ├── LogClosed                        open it again
     └── BackendError                     the disk, the server or the network
@@ -168,6 +169,15 @@ class CorruptLog(BranchlogError):
 
 class NotAStore(BranchlogError):
     """A path or address that leads to something other than a branchlog store; it was not touched."""
+
+
+class UnreadableFile(BranchlogError):
+    """A file to import of which nothing can be read: missing, not UTF-8, not JSON, or of no shape known here."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        self.path = path
+        self.problem = problem
+        super().__init__(f"cannot import {path!r}: {problem}")
 
 
 class SchemaVersionError(BranchlogError):

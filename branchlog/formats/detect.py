@@ -1,0 +1,62 @@
+"""Which format a value is of: told by what is in it, never by the name of its file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from branchlog._core.message import Json
+from branchlog.errors import InvalidInput
+from branchlog.formats import chatgpt, oasst
+from branchlog.formats.outline import Outline, Repairs, described
+
+
+class Reader(Protocol):
+    """The names that every format's module has."""
+
+    FORMAT: str
+
+    def recognises(self, value: dict[str, Any]) -> bool:
+        """Whether a JSON object has the shape of a conversation of this format."""
+
+    def read(self, value: dict[str, Any], where: str) -> tuple[Outline, Repairs]:
+        """The conversation, not mended yet, and what was repaired; raises ``InvalidInput`` if it is none."""
+
+
+READERS: tuple[Reader, ...] = (chatgpt, oasst)
+"""Every format that can be read. No value is recognised by two."""
+
+
+def reader_of(value: Json) -> Reader | None:
+    """The format that knows this shape."""
+    if not isinstance(value, dict):
+        return None
+    return next((reader for reader in READERS if reader.recognises(value)), None)
+
+
+def is_known(value: Json) -> bool:
+    """Whether any format knows this shape."""
+    return reader_of(value) is not None
+
+
+def formats_of(values: Iterable[tuple[str, Json]]) -> tuple[str, ...]:
+    """The formats among these values. Raises ``InvalidInput``, with what was found instead, where there are none."""
+    first: object = None
+    found: dict[str, None] = {}
+    for index, (_, value) in enumerate(values):
+        first = value if index == 0 else first
+        reader = reader_of(value)
+        if reader is not None:
+            found[reader.FORMAT] = None
+    if not found:
+        known = ", ".join(reader.FORMAT for reader in READERS)
+        raise InvalidInput(f"no conversations of a known format ({known}): found {described(first)}")
+    return tuple(found)
+
+
+def read(value: Json, where: str) -> tuple[Outline, Repairs]:
+    """The conversation that a value is, not mended yet. Raises ``InvalidInput`` if it is none."""
+    reader = reader_of(value)
+    if reader is None:
+        raise InvalidInput(f"not a conversation of a known format: {described(value)}")
+    return reader.read(value, where)
