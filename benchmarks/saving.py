@@ -1,0 +1,97 @@
+"""A durable say and save, against a bare insert of the same bytes at the same durability.
+
+The bare side is one table of blobs, one INSERT in a transaction of its own, with a statement that is prepared already.
+Both files are measured twice: as new ones, whose write-ahead log still grows, so that each fsync also writes the file's
+new length, and when the log is written over, which is how it stays from the first checkpoint on.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import branchlog
+from benchmarks.measure import Figure, in_turns, microseconds, text_of
+
+SYNCHRONOUS = {"full": "FULL", "relaxed": "NORMAL"}
+LEVELS = {1: "NORMAL", 2: "FULL"}
+
+CHECKPOINT_FRAMES = 1_000
+"""SQLite's default: so many pages in the write-ahead log, and it begins again from its start."""
+
+NEW_ROUNDS = 100
+"""Few enough that neither side comes to its first checkpoint."""
+
+
+def run(folder: Path, quick: bool) -> list[Figure]:
+    figures = []
+    for durability in ("full", "relaxed"):
+        new = [_measured(folder, durability, NEW_ROUNDS, 0) for _ in range(2 if quick else 8)]
+        steady = _measured(folder, durability, 300 if quick else 2_000, CHECKPOINT_FRAMES + 100)
+        figures += _figures(f"{durability}, new files", sorted(new, key=_ratio)[len(new) // 2], None)
+        figures += _figures(durability, steady, 1.25 if durability == "full" else None)
+    return figures
+
+
+def _ratio(taken: dict[str, float]) -> float:
+    return taken["branchlog"] / taken["bare"]
+
+
+def _figures(name: str, taken: dict[str, float], goal: float | None) -> list[Figure]:
+    return [
+        Figure("saving", f"{name}: say and save", microseconds(taken["branchlog"]), "µs"),
+        Figure("saving", f"{name}: bare insert", microseconds(taken["bare"]), "µs"),
+        Figure("saving", f"{name}: ratio", _ratio(taken), "times", goal),
+    ]
+
+
+def _measured(folder: Path, durability: str, rounds: int, rounds_before: int) -> dict[str, float]:
+    text = text_of(300)
+    payloads = _payloads(text, rounds + rounds_before)
+    number = len(list(folder.iterdir()))
+    with branchlog.open(folder / f"saving-{number}.db", durability=durability) as store:
+        chat = store.create(title="Measured", system="You are measured.")
+        store.save(chat)
+        bare = _bare(folder / f"bare-{number}.db", SYNCHRONOUS[durability])
+        _check_durability(store, bare, SYNCHRONOUS[durability])
+
+        def say_and_save() -> None:
+            chat.say("user", text)
+            store.save(chat)
+
+        def insert() -> None:
+            bare.execute("INSERT INTO events (data) VALUES (?)", (next(payloads),))
+
+        if rounds_before:
+            in_turns(rounds_before, branchlog=say_and_save, bare=insert)
+        taken = in_turns(rounds, branchlog=say_and_save, bare=insert)
+        bare.close()
+    return taken
+
+
+def _payloads(text: str, count: int) -> Iterator[bytes]:
+    """The bytes that branchlog would store for each say."""
+    with branchlog.open("memory:") as store:
+        chat = store.create(title="Measured", system="You are measured.")
+        store.save(chat)
+        for _ in range(count):
+            chat.say("user", text)
+            store.save(chat)
+        return iter([commit.data for commit in store.log.read(chat.id)][1:])
+
+
+def _bare(path: Path, synchronous: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(f"PRAGMA synchronous = {synchronous}")
+    connection.execute("CREATE TABLE events (id INTEGER PRIMARY KEY, data BLOB NOT NULL)")
+    return connection
+
+
+def _check_durability(store: branchlog.Store, bare: sqlite3.Connection, expected: str) -> None:
+    """Both sides say of themselves that they wait for the disk alike."""
+    for connection in (store.log._file._writer, bare):
+        found = LEVELS[connection.execute("PRAGMA synchronous").fetchone()[0]]
+        if found != expected:
+            raise RuntimeError(f"synchronous is {found}, not {expected}")
