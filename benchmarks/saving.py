@@ -7,7 +7,10 @@ new length, and when the log is written over, which is how it stays from the fir
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,7 +34,34 @@ def run(folder: Path, quick: bool) -> list[Figure]:
         steady = _measured(folder, durability, 300 if quick else 2_000, CHECKPOINT_FRAMES + 100)
         figures += _figures(f"{durability}, new files", sorted(new, key=_ratio)[len(new) // 2], None)
         figures += _figures(durability, steady, 1.25 if durability == "full" else None)
+        figures += _waits(folder, durability)
     return figures
+
+
+def _waits(folder: Path, durability: str) -> list[Figure]:
+    """How often a save waits for the disk, as the system sees it; nothing where there is no ``strace``.
+
+    Counted in a process of its own, as the difference between few saves and many: opening waits too.
+    """
+    strace = shutil.which("strace")
+    if strace is None:
+        return []
+    counts = []
+    for saves in (10, 110):
+        report = folder / f"waits-{durability}-{saves}"
+        own = [sys.executable, "-m", "benchmarks.saving", str(folder / f"waits-{durability}-{saves}.db"), durability]
+        traced = [strace, "-f", "-o", str(report), "-e", "trace=fsync,fdatasync", *own, str(saves)]
+        subprocess.run(traced, check=True, capture_output=True)
+        counts.append(report.read_text().count("sync("))
+    return [Figure("saving", f"{durability}: waits for the disk", (counts[1] - counts[0]) / 100, "a save")]
+
+
+def _save_only(path: str, durability: str, saves: str) -> None:
+    with branchlog.open(path, durability="relaxed" if durability == "relaxed" else "full") as store:
+        chat = store.create(title="Measured", system="You are measured.")
+        for _ in range(int(saves)):
+            chat.say("user", "One more.")
+            store.save(chat)
 
 
 def _ratio(taken: dict[str, float]) -> float:
@@ -95,3 +125,7 @@ def _check_durability(store: branchlog.Store, bare: sqlite3.Connection, expected
         found = LEVELS[connection.execute("PRAGMA synchronous").fetchone()[0]]
         if found != expected:
             raise RuntimeError(f"synchronous is {found}, not {expected}")
+
+
+if __name__ == "__main__":
+    _save_only(*sys.argv[1:])
