@@ -1,0 +1,5 @@
+"""``python -m branchlog`` is ``branchlog``."""
+
+from branchlog.cli import main
+
+main()

@@ -1,0 +1,111 @@
+"""The command that brings exported files in: ``import``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import click
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
+from rich.text import Text
+
+from branchlog import Store, UnreadableFile
+from branchlog.cli.options import Place, json_option, place_options
+from branchlog.cli.output import console, is_terminal, one_line, shortened, write_json, write_lines
+from branchlog.exchange import FileReport, import_file
+
+REASONS_MAX = 5
+"""Repairs, and skipped conversations, that are told of one file before the rest is counted."""
+
+NAME_WIDTH = 40
+"""Columns of a file's name beside the bar."""
+
+
+@click.command("import", epilog="Example: branchlog import conversations.json")
+@place_options()
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
+@click.option("-v", "--verbose", is_flag=True, help="Tell every repair and every skipped conversation.")
+@json_option
+@click.pass_context
+def import_command(context: click.Context, files: tuple[str, ...], verbose: bool, as_json: bool) -> None:
+    """Bring in conversations from exported files.
+
+    Each file's format is told by its content. What was read before is not read again: only what is new comes in.
+    A file that cannot be read does not keep the others out; the exit code then is 1.
+
+    With --json: an array with a report on each file.
+    """
+    place = context.ensure_object(Place)
+    reports: list[FileReport] = []
+    with place.open(create=True) as store:
+        for path in files:
+            report = report_on(store, path)
+            reports.append(report)
+            if not as_json:
+                write_lines(telling(report, verbose=verbose))
+    if as_json:
+        write_json([report.to_json() for report in reports])
+    elif len(reports) > 1:
+        write_lines([Text(f"together: {counted(reports)}", style="bold")])
+    if any(report.error is not None for report in reports):
+        context.exit(1)
+
+
+def report_on(store: Store, path: str) -> FileReport:
+    """Bring one file in, with a bar on a terminal while it takes."""
+    try:
+        if not is_terminal(sys.stderr):
+            return import_file(store, path)
+        with bar_of(path) as (bar, task):
+            return import_file(
+                store, path, progress=lambda done, total: bar.update(task, completed=done, total=max(total, 1))
+            )
+    except UnreadableFile as error:
+        return FileReport(path=error.path, error=error.problem)
+
+
+@contextmanager
+def bar_of(path: str) -> Iterator[tuple[Progress, TaskID]]:
+    """A bar on standard error that goes away when it is done."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
+    with Progress(*columns, console=console(error=True), transient=True) as bar:
+        yield bar, bar.add_task(shortened(one_line(path), NAME_WIDTH), total=None)
+
+
+def telling(report: FileReport, *, verbose: bool) -> Iterator[Text]:
+    """The lines about one file."""
+    name = Text(one_line(report.path), style="bold")
+    if report.error is not None:
+        yield name.append(f": not imported: {one_line(report.error)}", "red")
+        return
+    yield name.append(f": {one_line(report.format or 'nothing')}: {counted([report])}", "default")
+    yield from reasons("repaired", [(repair.where, repair.what) for repair in report.repairs], verbose=verbose)
+    yield from reasons("skipped", [(skipped.where, skipped.reason) for skipped in report.skipped], verbose=verbose)
+
+
+def reasons(what: str, told: Sequence[tuple[str, str]], *, verbose: bool) -> Iterator[Text]:
+    """The lines about what was repaired or skipped, the first few where they are many."""
+    shown = told if verbose or len(told) <= REASONS_MAX + 1 else told[:REASONS_MAX]
+    for where, reason in shown:
+        yield Text(f"  {what} {one_line(where)}: {one_line(reason)}", style="yellow")
+    if len(shown) < len(told):
+        yield Text(f"  {what} {len(told) - len(shown):,} more; --verbose tells all", style="yellow")
+
+
+def counted(reports: Sequence[FileReport]) -> str:
+    """What became of the conversations, in numbers."""
+    numbers = {
+        "new": sum(report.added for report in reports),
+        "grown": sum(report.grown for report in reports),
+        "unchanged": sum(report.unchanged for report in reports),
+        "skipped": sum(len(report.skipped) for report in reports),
+        "repairs": sum(len(report.repairs) for report in reports),
+        "files not read": sum(report.error is not None for report in reports),
+    }
+    total = sum(report.conversations for report in reports)
+    nodes = sum(report.nodes for report in reports)
+    aside = sum(report.kept_aside for report in reports)
+    told = ", ".join(f"{number:,} {what}" for what, number in numbers.items() if number) or "nothing in it"
+    kept = f"; {aside:,} with their original content in metadata" if aside else ""
+    return f"{total:,} conversation{'' if total == 1 else 's'} ({told}), {nodes:,} new nodes{kept}"
