@@ -34,7 +34,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -143,8 +143,8 @@ SELECT streams.id,
     (SELECT before.checksum FROM commits AS before
      WHERE before.stream = commits.stream AND before.first < commits.first ORDER BY before.first DESC LIMIT 1),
     position, first, count, commits.id, at, schema, CAST(data AS BLOB), commits.checksum
-FROM commits JOIN streams ON streams.key = commits.stream
-WHERE position > ? AND namespace = ? ORDER BY position LIMIT ?
+FROM commits LEFT JOIN streams ON streams.key = commits.stream
+WHERE position > ? AND (namespace = ? OR namespace IS NULL) ORDER BY position LIMIT ?
 """
 _STREAM = "key, namespace, id, version, checksum, deleted, title, created, updated, CAST(entry AS BLOB), seal"
 
@@ -293,7 +293,11 @@ class SqliteLog:
 
     def _by_id(self, connection: sqlite3.Connection, stream: _Stream, id: bytes) -> Commit | None:
         found = connection.execute("SELECT first FROM commits WHERE stream = ? AND id = ?", (stream.key, id)).fetchone()
-        return None if found is None else self._forward(connection, stream, found[0] - 1, None, 1)[0]
+        if found is None:
+            return None
+        for stored in self._forward(connection, stream, _number(found[0]) - 1, None, 1):
+            return stored
+        raise CorruptLog(f"{stream.id!r}", f"the commit of id {id.hex()} is not where the index has it")
 
     def delete(self, stream: str) -> bool:
         with self._file.writing() as writer:
@@ -349,7 +353,7 @@ class SqliteLog:
         if not rows:
             _check_reaches(stream, until, Head(0, b""))
             return []
-        start = self._before(reader, stream, rows[-1][1] - 1)
+        start = self._before(reader, stream, _number(rows[-1][1]) - 1)
         commits = _verified(stream.id, reversed(rows), start)
         _check_reaches(stream, until, commits[-1].head)
         return commits[::-1]
@@ -361,17 +365,22 @@ class SqliteLog:
             (stream.key, version),
         )
         for first, count, checksum in rows:
-            if first + count - 1 <= version:
-                return Head(first + count - 1, checksum)
+            last = _number(first) + _number(count) - 1
+            if last <= version:
+                return Head(last, checksum)
         return genesis(self.namespace, stream.id)
 
     def read_all(self, *, after: int = 0, limit: int | None = None) -> list[Commit]:
         with self._file.reading() as reader:
             rows = reader.execute(_READ_ALL, (after, self.namespace, -1 if limit is None else limit))
-            return [self._alone(*row) for row in rows]
+            commits = [self._alone(*row) for row in rows]
+        _check_order(commits, after)
+        return commits
 
-    def _alone(self, id: str, previous: bytes | None, *row: Any) -> Commit:
+    def _alone(self, id: str | None, previous: bytes | None, *row: Any) -> Commit:
         """A commit that stands among those of other streams, verified by itself."""
+        if id is None:
+            raise CorruptLog(f"commit at position {row[0]}", "there is no conversation that it belongs to")
         first = row[1] if isinstance(row[1], int) else 0
         before = Head(first - 1, previous or genesis(self.namespace, id).checksum)
         return _verified(id, [row], before)[0]
@@ -425,7 +434,7 @@ class _File:
     """The file and the connections to it: one that writes, under a lock, and a few that read."""
 
     def __init__(self, path: Path, durability: Durability, create: bool) -> None:
-        self.path = path
+        self.path = path = path.absolute()  # whatever the working directory will be when readers are opened
         self.durability = durability
         self._lock = Lock()
         self._readers: SimpleQueue[sqlite3.Connection] = SimpleQueue()
@@ -434,19 +443,17 @@ class _File:
         self._read_only = False
         is_new = _inspect(path, create)
         with _translated(path):
-            if is_new:
+            if is_new or _beside(path, "-journal").exists():  # the second: another process is making it, or died at it
                 _retried(lambda: _create(path))
-            self._read_only = not os.access(path, os.W_OK)
+            self._read_only = not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
             self._writer = _retried(self._connect)
 
     def _connect(self) -> sqlite3.Connection:
-        if self._read_only:
-            return _connect_read_only(self.path)
-        connection = _connect(self.path)
+        connection = _connect_read_only(self.path) if self._read_only else _connect(self.path, "?mode=rw")
         try:
-            connection.execute("PRAGMA journal_mode = WAL").fetchone()
-            connection.execute(f"PRAGMA synchronous = {'FULL' if self.durability == 'full' else 'NORMAL'}")
-            _check_pragmas(connection, self.path)
+            _check_is_ours(connection, self.path)
+            if not self._read_only:
+                _set_durable(connection, self.path, self.durability)
         except BaseException:
             connection.close()
             raise
@@ -458,7 +465,7 @@ class _File:
         with self._lock:
             self._check_open()
             if self._read_only:
-                raise BackendError(f"{self.path}: the file is read-only; nothing was written")
+                raise BackendError(f"{self.path}: the file or its folder is read-only; nothing was written")
             if self._failed:
                 raise BackendError(f"{self.path}: an earlier write failed; open the store again") from self._failed
             with _translated(self.path):
@@ -497,10 +504,21 @@ class _File:
             except BaseException:
                 reader.close()
                 raise
-            if self._closed or self._readers.qsize() >= READERS_MAX:
-                reader.close()
-            else:
-                self._readers.put(reader)
+            self._keep(reader)
+
+    def _keep(self, reader: sqlite3.Connection) -> None:
+        """Keep a connection for the next read; not to a file that others may write while it passes for immutable."""
+        if self._read_only or self._readers.qsize() >= READERS_MAX:
+            reader.close()
+            return
+        self._readers.put(reader)
+        if self._closed:  # perhaps since the read began
+            self._close_readers()
+
+    def _close_readers(self) -> None:
+        with suppress(Empty):
+            while True:
+                self._readers.get_nowait().close()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -509,16 +527,16 @@ class _File:
     def close(self) -> None:
         with self._lock:
             self._closed = True
-            try:
-                while True:
-                    self._readers.get_nowait().close()
-            except Empty:
-                self._writer.close()
+            self._close_readers()
+            self._writer.close()
 
 
-def _inspect(path: Path, create: bool) -> bool:  # noqa: C901 - a row of cases, each with its own message
+def _inspect(path: Path, create: bool) -> bool:
     """Whether a store has to be made at this path. Reads the header only; touches nothing."""
     try:
+        if path.exists() and not path.is_file():  # to open a pipe would wait for ever
+            kind = "a folder" if path.is_dir() else "no regular file"
+            raise NotAStore(f"{path} is {kind}, not a branchlog store")
         with path.open("rb") as file:
             header = file.read(HEADER_BYTES)
     except FileNotFoundError:
@@ -527,8 +545,6 @@ def _inspect(path: Path, create: bool) -> bool:  # noqa: C901 - a row of cases, 
         if not create:
             raise StoreNotFound(str(path), "there is no such file") from None
         return True
-    except IsADirectoryError:
-        raise NotAStore(f"{path} is a folder, not a branchlog store") from None
     except OSError as error:
         raise BackendError(f"{path}: cannot be read: {error.strerror}") from error
     if not header:
@@ -540,14 +556,19 @@ def _inspect(path: Path, create: bool) -> bool:  # noqa: C901 - a row of cases, 
     layout, application = int.from_bytes(header[60:64]), int.from_bytes(header[68:72])
     if application != APPLICATION_ID:
         raise NotAStore(f"{path} is an SQLite file of another program, not a branchlog store; it was left as it is")
-    if layout > LAYOUT:
-        raise SchemaVersionError(f"the store file {path}", str(layout), str(LAYOUT))
+    _check_layout(path, layout)
     return False
 
 
-def _connect(path: Path, query: str = "") -> sqlite3.Connection:
+def _beside(path: Path, suffix: str) -> Path:
+    """The file that SQLite keeps beside the store file."""
+    path = path.resolve()
+    return path.with_name(path.name + suffix)
+
+
+def _connect(path: Path, query: str) -> sqlite3.Connection:
     return sqlite3.connect(
-        f"{path.absolute().as_uri()}{query}",
+        f"{path.as_uri()}{query}",
         uri=True,
         isolation_level=None,
         timeout=BUSY_SECONDS,
@@ -558,14 +579,14 @@ def _connect(path: Path, query: str = "") -> sqlite3.Connection:
 
 def _connect_read_only(path: Path) -> sqlite3.Connection:
     """A connection to a file that cannot be written, in a folder that perhaps cannot either."""
-    wal = path.with_name(path.name + "-wal")
+    wal = _beside(path, "-wal")
     alone = not wal.exists() or not wal.stat().st_size
     return _connect(path, "?mode=ro&immutable=1" if alone else "?mode=ro")
 
 
 def _create(path: Path) -> None:
     """Make the tables, unless another process has; all at once, so that no half-made store is ever seen."""
-    connection = _connect(path)
+    connection = _connect(path, "?mode=rwc")
     try:
         connection.execute("BEGIN EXCLUSIVE")
         if not connection.execute("PRAGMA application_id").fetchone()[0]:
@@ -576,10 +597,27 @@ def _create(path: Path) -> None:
         connection.close()
 
 
-def _check_pragmas(connection: sqlite3.Connection, path: Path) -> None:
-    mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
+def _check_is_ours(connection: sqlite3.Connection, path: Path) -> None:
+    """What the header said when it was looked at, asked again of SQLite, which also knows what is in the WAL."""
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    layout = connection.execute("PRAGMA user_version").fetchone()[0]
+    if application != APPLICATION_ID:
+        raise CorruptLog(str(path), "the header was replaced; restore it from a copy")
+    _check_layout(path, layout)
+
+
+def _check_layout(path: Path, layout: int) -> None:
+    if layout > LAYOUT:
+        raise SchemaVersionError(f"the store file {path}", str(layout), str(LAYOUT))
+    if layout < 1:
+        raise CorruptLog(str(path), f"there never was a layout {layout}; restore it from a copy")
+
+
+def _set_durable(connection: sqlite3.Connection, path: Path, durability: Durability) -> None:
+    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
         raise BackendError(f"{path}: SQLite cannot keep a write-ahead log here (it uses {mode!r}); use a local disk")
+    connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}")
 
 
 def _retried(work: Callable[[], T]) -> T:
@@ -610,6 +648,8 @@ def _translated(path: Path) -> Iterator[None]:
         if "closed database" in str(error):
             raise LogClosed(f"{path}") from error
         raise BackendError(f"{path}: {error}") from error
+    except UnicodeDecodeError as error:  # SQLite's own message quotes the damaged part of the file
+        raise CorruptLog(str(path), "SQLite finds the file damaged; restore it from a copy") from error
 
 
 def _code(error: sqlite3.Error) -> int:
@@ -631,6 +671,22 @@ def _commits(stream: str, rows: Any, previous: bytes) -> Iterator[Commit]:
     for position, first, count, id, at, schema, data, checksum in rows:
         yield Commit(stream, first, count, id, at, schema, data, previous, checksum, position)
         previous = checksum
+
+
+def _number(value: object) -> int:
+    """A whole number from a column that holds no other, unless the file is damaged."""
+    if not isinstance(value, int):
+        raise CorruptLog("a commit", f"its version is not a number but {value!r}")
+    return value
+
+
+def _check_order(commits: list[Commit], after: int) -> None:
+    """Raise ``CorruptLog`` if positions do not increase, or if a stream's commits among these leave one out."""
+    ends: dict[str, bytes] = {}
+    for commit in commits:
+        if commit.position <= after or commit.previous != ends.get(commit.stream, commit.previous):
+            raise CorruptLog(f"commit at position {commit.position}", "commits are missing or out of order before it")
+        after, ends[commit.stream] = commit.position, commit.checksum
 
 
 def _check_reaches(stream: _Stream, until: int | None, end: Head) -> None:
