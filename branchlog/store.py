@@ -51,7 +51,7 @@ Listing: TypeAlias = Literal["-updated", "updated", "-created", "created", "-tit
 PAGE_COMMITS = 4_096
 """Commits of one read when a whole stream is loaded: a few megabytes."""
 
-PATH_COMMITS_MIN, PATH_COMMITS_MAX = 4, 1_024
+PATH_COMMITS_MIN, PATH_COMMITS_MAX = 2, 1_024
 """Commits of one read when a path is followed upwards: few where it jumps about, more and more where it is a line."""
 
 LIST_LIMIT = 50
