@@ -96,14 +96,14 @@ def import_file(store: Store, path: str | os.PathLike[str], *, progress: Progres
     Raises ``UnreadableFile`` where nothing of it can be read, and what the store raises where its log fails
     (``BackendError``, ``LogClosed``). Everything else is in the report.
     """
-    name = os.fspath(path)
+    name = os.fsdecode(path)
     data = _bytes_of(name)
     try:
         found = document.read(data, detect.is_known)
         formats = detect.formats_of(found.values)
     except InvalidInput as error:
         raise UnreadableFile(name, str(error)) from error
-    tally = _Tally(path=name, format="+".join(formats), repairs=[], skipped=list(found.skipped))
+    tally = _Tally(path=name, formats=formats, repairs=[], skipped=list(found.skipped))
     total = len(data)
     count = max(len(found.values), 1)
     for index, (where, value) in enumerate(found.values):
@@ -131,7 +131,7 @@ class _Tally:
     """A report that is still growing."""
 
     path: str
-    format: str
+    formats: tuple[str, ...]
     outcomes: Counter[Outcome] = attrs.field(factory=Counter)
     nodes: int = 0
     branches: int = 0
@@ -142,7 +142,7 @@ class _Tally:
     def report(self) -> FileReport:
         return FileReport(
             path=self.path,
-            format=self.format,
+            format="+".join(self.formats),
             added=self.outcomes["added"],
             grown=self.outcomes["grown"],
             unchanged=self.outcomes["unchanged"],
@@ -168,7 +168,7 @@ def _bytes_of(name: str) -> bytes:
 def _import_value(store: Store, value: Any, where: str, tally: _Tally) -> None:
     """Bring one conversation in; ``Any``, since it is whatever JSON the file holds."""
     try:
-        outline, repairs = detect.read(value, where)
+        outline, repairs = detect.read(value, where, tally.formats)
         outline, more = mended(outline, where)
         repairs += more
         chat, outcome, nodes, branches = _place(store, outline, where, repairs)
@@ -235,12 +235,12 @@ def _loaded(store: Store, id: str) -> Conversation | None:
 
 
 def _is_same(chat: Conversation, outline: Outline) -> bool:
-    """Whether this conversation was made of the same outside one: the same source, and a node in common."""
+    """Whether this conversation was made of the same outside one: the same source, and a message in common."""
     if chat.metadata.get("source") != source(outline):
         return False
-    known = known_ids(chat, outline.format)
-    theirs = {turn.id for turn in outline.turns if turn.id}
-    return not known or not theirs or not theirs.isdisjoint(known)
+    ours = {id for id, node in known_ids(chat, outline.format).items() if node.message is not None}
+    theirs = {turn.id for turn in outline.turns if turn.message is not None}
+    return not ours or not theirs or not theirs.isdisjoint(ours)
 
 
 def _usable_id(outline: Outline) -> str:

@@ -175,7 +175,7 @@ def _cleaned(value: Json, depth: int, where: str, repairs: Repairs) -> Json:
         return carried_text(value, where, repairs)
     if isinstance(value, dict | list) and depth > DEPTH_MAX:
         repairs.append(Repair(where, f"nested more than {DEPTH_MAX} deep; kept as text from there on"))
-        return carried_text(_json_text(value), where, [])
+        return carried_text(json_text(value), where, [])
     if isinstance(value, dict):
         return _cleaned_object(value, depth, where, repairs)
     if isinstance(value, list):
@@ -202,7 +202,8 @@ def _cleaned_object(value: JsonObject, depth: int, where: str, repairs: Repairs)
     return cleaned
 
 
-def _json_text(value: Json) -> str:
+def json_text(value: Json) -> str:
+    """A JSON value as text, however deep it is."""
     try:
         return json.dumps(value)
     except RecursionError:

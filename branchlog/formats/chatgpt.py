@@ -8,7 +8,6 @@ text; ``id`` is its key in the mapping, and ``message_id`` that of its message w
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,11 +22,12 @@ from branchlog.formats.carry import (
     carried,
     carried_text,
     free,
+    json_text,
     kind_of,
     message,
     shaped,
 )
-from branchlog.formats.outline import Outline, Turn, moment, title_of
+from branchlog.formats.outline import Outline, Turn, described, moment, title_of
 
 FORMAT = "chatgpt"
 
@@ -78,6 +78,8 @@ def recognises(value: JsonObject) -> bool:
 
 def read(value: JsonObject, where: str) -> tuple[Outline, Repairs]:
     """The conversation, not mended yet, and what was repaired; raises ``InvalidInput`` if it has no mapping."""
+    if "mapping" not in value:
+        raise InvalidInput(f"a ChatGPT conversation without a mapping: {described(value)}")
     mapping = value["mapping"]
     if not isinstance(mapping, dict):
         raise InvalidInput(f"its mapping is {kind_of(mapping)}, not an object with the nodes")
@@ -144,45 +146,60 @@ def _entry(id: str, node: Json, where: str, repairs: Repairs) -> _Entry:
 def _turns(entries: dict[str, _Entry], where: str, repairs: Repairs) -> Iterator[Turn]:
     """The turns, siblings in their order."""
     parents = {key: entry.fields.parent for key, entry in entries.items()}
-    claimed = _claims(entries, where, repairs)
-    for key, entry in entries.items():
-        if parents[key] is None and key in claimed and not _says_root(entry, claimed[key], key):
-            parents[key] = claimed[key]
-            place = f"{where}, node {entry.id!r}"
-            repairs.append(Repair(place, f"no parent of its own; put under {claimed[key]!r}, which has it as a child"))
+    _adopt(entries, parents, where, repairs)
+    _compare_children(entries, parents, where, repairs)
     for key in _ordered(entries, parents):
         parent = parents[key]
         above = None if parent is None else entries[parent].id if parent in entries else carried_text(parent, where, [])
         yield _turn(entries[key], above, where, repairs)
 
 
-def _says_root(entry: _Entry, claiming: str, key: str) -> bool:
-    """Whether a node without parent is the root after all, and the node that has it as a child is wrong."""
-    return claiming == key or ("node" not in entry.rest and "parent" not in entry.rest and bool(entry.fields.children))
+def _children(entry: _Entry) -> Iterator[str]:
+    """The keys that a node lists as its children."""
+    yield from (child for child in entry.fields.children or () if isinstance(child, str))
 
 
-def _claims(entries: dict[str, _Entry], where: str, repairs: Repairs) -> dict[str, str]:
-    """Which node has which one as a child; the first claim counts."""
-    claimed: dict[str, str] = {}
+def _adopt(entries: dict[str, _Entry], parents: dict[str, str | None], where: str, repairs: Repairs) -> None:
+    """Give a node without parent the one that lists it as a child, unless that one is beneath it: then it is a root.
+
+    Nodes that hang together are in one group; a node without parent is the top of its group.
+    """
+    groups = {key: key for key in entries}
+    for key, parent in parents.items():
+        if parent in groups:
+            groups[_group(groups, key)] = _group(groups, parent)
     for key, entry in entries.items():
-        unknown = 0
-        for child in entry.fields.children or ():
-            if isinstance(child, str) and child in entries:
-                claimed.setdefault(child, key)
-            else:
-                unknown += 1
-        if unknown:
+        for child in _children(entry):
+            if child in entries and parents[child] is None and _group(groups, child) != _group(groups, key):
+                groups[_group(groups, child)] = _group(groups, key)
+                parents[child] = key
+                said = f"no parent of its own; put under {entry.id!r}, which has it as a child"
+                repairs.append(Repair(f"{where}, node {entries[child].id!r}", said))
+
+
+def _group(groups: dict[str, str], key: str) -> str:
+    while (above := groups[key]) != key:
+        groups[key] = groups[above]
+        key = above
+    return key
+
+
+def _compare_children(entries: dict[str, _Entry], parents: dict[str, str | None], where: str, repairs: Repairs) -> None:
+    """Report children that are none."""
+    for key, entry in entries.items():
+        listed = entry.fields.children or ()
+        wrong = sum(not isinstance(child, str) or parents.get(child) != key for child in listed)
+        if wrong:
             place = f"{where}, node {entry.id!r}"
-            repairs.append(Repair(place, f"{unknown} of its children are not there; left out"))
-    return claimed
+            repairs.append(Repair(place, f"{wrong} of its children are not there or hang elsewhere; left out"))
 
 
 def _ordered(entries: dict[str, _Entry], parents: dict[str, str | None]) -> Iterator[str]:
     """The keys, each parent's children together: first as it lists them, then as the mapping has them."""
     listed: dict[str, None] = {}
     for key, entry in entries.items():
-        for child in entry.fields.children or ():
-            if isinstance(child, str) and parents.get(child) == key:
+        for child in _children(entry):
+            if parents.get(child) == key:
                 listed[child] = None
     yield from listed
     yield from (key for key in entries if key not in listed)
@@ -194,11 +211,11 @@ def _turn(entry: _Entry, parent: str | None, where: str, repairs: Repairs) -> Tu
     rest: JsonObject = {} if not entry.rest else {"node": entry.rest}
     if raw is None:
         return Turn(id=entry.id, parent=parent, metadata=rest)
-    fields, wrong = shaped(_Message, raw, place, repairs)
+    fields, _ = shaped(_Message, raw, place, repairs)
     author, wrong_in_author = shaped(_Author, fields.author or {}, place, repairs)
-    said, aside = _content(fields.content, place, repairs)
+    said, aside = _said(raw, fields.content, place, repairs)
     made = message(author.role, said, place, repairs, name=author.name)
-    metadata = _metadata(entry.id, raw, carries_content=not aside and "content" not in wrong)
+    metadata = _metadata(entry.id, raw, carries_content=not aside)
     _keep_author(metadata, fields.author, made, wrong_in_author)
     while "node" in rest and "node" in metadata:
         metadata[free("node", metadata)] = metadata.pop("node")
@@ -246,11 +263,21 @@ def _is_hidden(fields: _Message) -> bool:
 # What is said.
 
 
-def _content(content: JsonObject | None, where: str, repairs: Repairs) -> tuple[str | list[JsonObject], bool]:
-    """The content as a message has it, and whether the original has to be kept since that says more."""
+def _said(
+    raw: JsonObject, content: JsonObject | None, where: str, repairs: Repairs
+) -> tuple[str | list[JsonObject], bool]:
+    """What a message says, and whether the original content has to be kept since that says more."""
+    stood = raw.get("content")
+    if isinstance(stood, str):
+        return stood, True
     if content is None:
         repairs.append(Repair(where, "no content; the message is empty"))
-        return "", False
+        return "", stood is not None
+    return _content(content, where, repairs)
+
+
+def _content(content: JsonObject, where: str, repairs: Repairs) -> tuple[str | list[JsonObject], bool]:
+    """As ``_said``, of a content that is an object."""
     kind, parts = content.get("content_type"), content.get("parts")
     if isinstance(parts, list):
         texts = [part for part in parts if isinstance(part, str)]
@@ -271,7 +298,7 @@ def _part(part: Json, where: str, repairs: Repairs) -> JsonObject:
         return {"type": "text", "text": part}
     if not isinstance(part, dict):
         repairs.append(Repair(where, f"a part of the content is {kind_of(part)}; kept as text"))
-        return {"type": "text", "text": str(part) if isinstance(part, int | float) else json.dumps(part)}
+        return {"type": "text", "text": "" if part is None else json_text(part)}
     kind = part.get("content_type")
     if kind == "audio_transcription" and isinstance(part.get("text"), str):
         return {"type": "text", "text": part["text"]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from branchlog._core.message import Json
@@ -54,9 +54,14 @@ def formats_of(values: Iterable[tuple[str, Json]]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def read(value: Json, where: str) -> tuple[Outline, Repairs]:
-    """The conversation that a value is, not mended yet. Raises ``InvalidInput`` if it is none."""
+def read(value: Json, where: str, formats: Sequence[str] = ()) -> tuple[Outline, Repairs]:
+    """The conversation that a value is, not mended yet. Raises ``InvalidInput`` if it is none.
+
+    ``formats`` are those of the file: where there is one only, its reader says what is wrong with another object.
+    """
     reader = reader_of(value)
+    if reader is None and len(formats) == 1 and isinstance(value, dict):
+        reader = next(known for known in READERS if formats[0] == known.FORMAT)
     if reader is None:
         raise InvalidInput(f"not a conversation of a known format: {described(value)}")
     return reader.read(value, where)

@@ -28,6 +28,9 @@ BLANK_OR_COMMA = re.compile(f"[,{BLANKS}]*")
 OBJECT = re.compile(r"(?<=[,\[\]}\s])\{")
 """Where an element of a damaged array may begin."""
 
+STRAY = re.compile("[\udc80-\udcff]")
+"""A byte that is not UTF-8, in text that was decoded all the same."""
+
 BACK_CHARACTERS = 64
 """How far before the place of an error the search for the next element begins: the error may be that it was reached."""
 
@@ -48,9 +51,10 @@ def read(data: bytes, known: Known) -> Document:
     if not data.removeprefix(BOM).strip():
         raise InvalidInput("the file is empty")
     try:
-        return Document(_listed(msgspec.json.decode(data.removeprefix(BOM))))
+        value = msgspec.json.decode(data.removeprefix(BOM))
     except (msgspec.DecodeError, RecursionError, ValueError):
-        return _apart(_text(data), known)
+        return _damaged(data, known)
+    return Document(_listed(value))
 
 
 def _listed(value: Json) -> Values:
@@ -60,20 +64,32 @@ def _listed(value: Json) -> Values:
     return [(f"conversation {index}", each) for index, each in enumerate(values, 1)]
 
 
-def _text(data: bytes) -> str:
+def _damaged(data: bytes, known: Known) -> Document:
+    """Take apart what cannot be decoded at once. A byte that is not UTF-8 costs the conversation that it is in."""
     try:
-        return data.decode()
+        return _apart(data.decode(), known)
     except UnicodeDecodeError as error:
-        if error.reason == "unexpected end of data":
-            return data[: error.start].decode()
-        raise InvalidInput(f"not UTF-8 text: byte {error.start} is {data[error.start]:#04x}") from None
+        try:
+            return _apart(data.decode(errors="surrogateescape"), known)
+        except InvalidInput as nothing:
+            problem = f"not UTF-8 text: byte {error.start} is {data[error.start]:#04x}"
+            raise InvalidInput(problem) from nothing
+
+
+def _decode_at(text: str, position: int) -> tuple[Json, int]:
+    """The value that begins here, and where it ends. Raises ``ValueError`` or ``RecursionError``."""
+    value, end = _decode(text, position)
+    stray = STRAY.search(text, position, end)
+    if stray is not None:
+        raise ValueError(f"not UTF-8 text: it has the byte {ord(stray[0]) - 0xDC00:#04x}")
+    return value, end
 
 
 def _integer(digits: str) -> Json:
     return int(digits) if len(digits) <= DIGITS_MAX else digits
 
 
-_decode_at = json.JSONDecoder(parse_int=_integer).raw_decode
+_decode = json.JSONDecoder(parse_int=_integer).raw_decode
 """More lenient than msgspec: takes NaN, lone surrogates and integers of any length, which are repaired later."""
 
 
@@ -86,7 +102,7 @@ class _Offsets:
         self._bytes = 0
 
     def at(self, character: int) -> int:
-        self._bytes += len(self._text[self._character : character].encode())
+        self._bytes += len(self._text[self._character : character].encode(errors="surrogateescape"))
         self._character = character
         return self._bytes
 
@@ -135,7 +151,7 @@ def _line(line: str) -> Json:
     try:
         return msgspec.json.decode(line)
     except (msgspec.DecodeError, RecursionError, ValueError):
-        value, end = _decode_at(line)
+        value, end = _decode_at(line, 0)
         if end != len(line):
             raise ValueError("more follows where the JSON has ended") from None
         return value

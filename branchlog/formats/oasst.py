@@ -6,7 +6,9 @@ cursor goes where the best ranks lead. Deleted messages stay, hidden. All other 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
+from math import inf, isfinite
 from typing import Any
 
 import attrs
@@ -54,7 +56,7 @@ def recognises(value: JsonObject) -> bool:
 
 def read(value: JsonObject, where: str) -> tuple[Outline, Repairs]:
     """The tree, not mended yet, and what was repaired; raises ``InvalidInput`` if it has no prompt."""
-    prompt = value["prompt"]
+    prompt = value.get("prompt")
     if not isinstance(prompt, dict):
         raise InvalidInput(f"its prompt is {kind_of(prompt)}, not a message")
     repairs: Repairs = []
@@ -154,15 +156,16 @@ def _turn(entry: _Entry, rating: float | None, where: str, repairs: Repairs) -> 
 
 def _ratings(siblings: list[_Entry], where: str, repairs: Repairs) -> Iterator[tuple[str, float]]:
     """Ratings from 5 for the best of those that are ranked to 1 for the last; the others get none."""
-    ranked = [(rank, entry) for entry in siblings if (rank := entry.fields.rank) is not None]
+    ranked = [(rank, entry) for entry in siblings if isfinite(rank := _rank(entry))]
     last = len(ranked) - 1
+    places: dict[float, float] = {rank: rank for rank, _ in ranked}
+    if not all(0 <= rank <= last for rank in places):
+        in_order = sorted(rank for rank, _ in ranked)
+        places = {rank: bisect_left(in_order, rank) for rank in places}
+        said = f"ranks beyond the {last + 1} ranked replies; rated by their order"
+        repairs.append(Repair(_place(where, ranked[0][1].parent), said))
     for rank, entry in ranked:
-        if 0 <= rank <= last:
-            yield entry.id, RATING_MAX - (RATING_MAX - RATING_MIN) * rank / max(last, 1)
-        else:
-            repairs.append(
-                Repair(_place(where, entry), f"rank {rank:g} among {last + 1} ranked siblings; kept as metadata only")
-            )
+        yield entry.id, RATING_MAX - (RATING_MAX - RATING_MIN) * places[rank] / max(last, 1)
 
 
 def _best_leaf(entries: list[_Entry]) -> str:
@@ -174,8 +177,9 @@ def _best_leaf(entries: list[_Entry]) -> str:
 
 
 def _rank(entry: _Entry) -> float:
+    """The rank, or what comes after all ranks."""
     rank = entry.fields.rank
-    return rank if rank is not None and rank >= 0 else float("inf")
+    return rank if rank is not None and isfinite(rank) else inf
 
 
 def _title(text: str | None, where: str) -> str | None:

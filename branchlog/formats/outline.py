@@ -343,7 +343,7 @@ def _annotate(chat: Conversation, turn: Turn, node: Node) -> None:
 def described(value: object) -> str:
     """What a JSON value looks like, for an error that says what was found."""
     if isinstance(value, dict):
-        keys = ", ".join(str(key)[:30] for key in list(value)[:8])
+        keys = ", ".join(carried_text(str(key)[:30], "", []) for key in list(value)[:8])
         return f"a JSON object with keys {keys}{', ...' if len(value) > 8 else ''}" if value else "an empty JSON object"
     if isinstance(value, list):
         return f"a JSON array of {len(value)}, beginning with {described(value[0])}" if value else "an empty JSON array"
