@@ -5,6 +5,7 @@ The grammar::
     expression = anchor [ as-of ] { step }
     anchor     = node-id        a dot path: 0.1.2          (nothing at all is the root)
                | "root"         the root
+               | ":" version    the node that the event of this version added: :12
                | "@"            where the default cursor stands; may be left out before an as-of
                | name           a cursor, or else the node with this label
     as-of      = "@{" moment "}"  the anchor as it was then: @{5}, best@{12}, 0.1@{2026-11-20T10:00Z}
@@ -39,6 +40,7 @@ NAME_LENGTH_MAX = 100
 
 _NAME = re.compile(r"\w[\w./-]*")
 _ANCHOR = re.compile(r"[^@~^{}]*")
+_ADDED_BY = re.compile(r":([1-9][0-9]{0,14})", re.ASCII)
 _AS_OF = re.compile(r"\{([^{}]*)\}")
 _STEP = re.compile(r"([~^])(-?)([0-9]*)", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,15}", re.ASCII)
@@ -58,7 +60,7 @@ class Step:
 
 @attrs.frozen
 class Expression:
-    """A parsed expression. ``anchor`` is a node id, ``root``, ``@`` or a name; ``str`` gives its full text."""
+    """A parsed expression. ``anchor`` is a node id, ``root``, ``:12``, ``@`` or a name; ``str`` gives its full text."""
 
     anchor: str
     moment: Moment | None = None
@@ -98,18 +100,19 @@ def _anchor(text: str) -> tuple[str, int]:
     found = _ANCHOR.match(text)
     anchor = found[0] if found else ""
     end = len(anchor)
-    if anchor == ROOT_WORD or node_id.is_node_id(anchor) or is_name(anchor):
+    if anchor == ROOT_WORD or node_id.is_node_id(anchor) or _ADDED_BY.fullmatch(anchor) or is_name(anchor):
         if text.startswith("@{", end):
             return anchor or CURSOR_SIGN, end + 1
         if anchor or end == len(text):
             return anchor, end
         if text.startswith("@"):
             return CURSOR_SIGN, 1
-        raise InvalidExpression(text, 0, "expected a node id, root, @, a cursor or a label before it")
+        raise InvalidExpression(text, 0, "expected a node id, root, :12, @, a cursor or a label before it")
     raise InvalidExpression(
         text,
         0,
-        f"{anchor!r} is neither a node id such as 0.1.2 nor a name (a letter, then letters, digits, _ - . or /)",
+        f"{anchor!r} is neither a node id such as 0.1.2, nor the version of one such as :12, "
+        "nor a name (a letter, then letters, digits, _ - . or /)",
     )
 
 
@@ -163,6 +166,8 @@ def _named(tree: Tree, anchor: str, cursor: str) -> Node:
         return tree.root
     if node_id.is_node_id(anchor):
         return tree[anchor]
+    if added_by := _ADDED_BY.fullmatch(anchor):
+        return tree.added_by(int(added_by[1]))
     cursors = tree.cursors
     if anchor == CURSOR_SIGN:
         if cursor not in cursors:

@@ -315,6 +315,13 @@ class Tree:
                 return NONE
         return index
 
+    def added_by(self, version: int) -> Node:
+        """The node that the event of this version added. Raises ``NodeNotFound`` where that event added none."""
+        index = self._state.arrays.index_of(version)
+        if index == NONE or index >= self._limit:
+            raise NodeNotFound(f":{version}", f"event {version} added no node")
+        return self._node(index)
+
     @property
     def root(self) -> Node:
         """The node that all others are under. Raises ``NodeNotFound`` before the conversation began."""

@@ -41,10 +41,7 @@ FOLD_MIN = 4
 """Nodes that it takes to fold: a line that says "3 messages" saves little and hides much."""
 
 PLAIN_DEPTH_MAX = 12
-"""Steps from the root down to which a node is named by its id; beneath, ids are longer than what they name."""
-
-TAIL_ORDINALS = 4
-"""Last numbers of a long id that are shown where no short expression names the node."""
+"""Steps from the root down to which a node is named by its id; beneath, its version is shorter."""
 
 TEXT_WIDTH_MIN = 20
 """Columns that a text has in any case."""
@@ -54,8 +51,7 @@ TEXT_WIDTH_MIN = 20
 class Line:
     """One line of a drawing: a node, or with ``node`` None the place of what is folded.
 
-    ``rails`` are the lines to its left, ``name`` is an expression for the node (or the end of its id after an
-    ellipsis), ``notes`` what is to be said of it.
+    ``rails`` are the lines to its left, ``name`` is an expression for the node, ``notes`` what is to be said of it.
     """
 
     rails: str = ""
@@ -92,10 +88,7 @@ DETAILS = (Detail(60, 6, 4), Detail(40, 5, 2), Detail(24, 4, 1), Detail(12, 3, 1
 
 @attrs.frozen(kw_only=True)
 class Drawing:
-    """What to draw of a tree: beneath which node, how deep, folded or not, with which cursor, with ids in full.
-
-    ``anchor`` is what names the place of the cursor in expressions: ``@``, or ``guest``, or ``@{5}``.
-    """
+    """What to draw of a tree: beneath which node, how deep, folded or not, with which cursor, with ids in full."""
 
     tree: Tree
     start: Node
@@ -103,7 +96,6 @@ class Drawing:
     depth: int | None = None
     fold: bool = True
     ids: bool = False
-    anchor: str = "@"
 
     def lines(self) -> Iterator[Line]:
         """The lines, from the top."""
@@ -310,7 +302,7 @@ class Shape:
         return Line(
             rails=rails,
             node=node,
-            name=self.name(index),
+            name=(node.id or "root") if self.drawing.ids else short_name(node),
             notes=self.notes(node, index),
             role="" if message is None else message.role,
             text="" if message is None else gist(message),
@@ -324,28 +316,13 @@ class Shape:
         of = len(self.children[parent]) if parent >= 0 else 1
         return node_notes(node, self.standing.get(index, []), of)
 
-    def name(self, index: int) -> str:
-        """The shortest expression that names a node: its id, its place seen from the cursor, or the end of its id."""
-        if self.drawing.ids or self.depths[index] <= PLAIN_DEPTH_MAX:
-            return self.nodes[index].id or "root"
-        if index in self.on_show:
-            return self.drawing.anchor + up(self.depths[self.cursor] - self.depths[index])
-        if self.parents[index] in self.on_show and self.parents[index] != self.cursor:
-            return self._next_door(index)
-        return ending(self.nodes[index])
-
-    def _next_door(self, index: int) -> str:
-        on = self.ways[self.parents[index]]
-        by = self.nodes[index].ordinal - self.nodes[on].ordinal
-        return f"{self.drawing.anchor}{up(self.depths[self.cursor] - self.depths[on])}^{by}"
-
 
 def node_notes(node: Node, cursors: Sequence[str], alternatives: int) -> tuple[str, ...]:
     """What is to be said of a node: cursors, label, rating, bookmark, hidden, its place among alternatives."""
     notes = list(cursors)
     label, rating = node.label, node.rating
     notes += [f"#{label}"] if label is not None else []
-    notes += [f"★{rating:g}"] if rating is not None else []
+    notes += [f"★{rating:.3g}"] if rating is not None else []
     notes += ["bookmark"] if node.bookmark else []
     notes += ["hidden"] if node.hidden else []
     if alternatives > 1:
@@ -353,24 +330,9 @@ def node_notes(node: Node, cursors: Sequence[str], alternatives: int) -> tuple[s
     return tuple(notes)
 
 
-def up(steps: int) -> str:
-    """So many steps up, as the end of an expression."""
-    return f"~{steps}" if steps else ""
-
-
-def ending(node: Node) -> str:
-    """The end of a long id."""
-    ordinals: list[str] = []
-    here: Node | None = node
-    while here is not None and len(ordinals) < TAIL_ORDINALS:
-        ordinals.append(str(here.ordinal))
-        here = here.parent
-    return "…" + ".".join(reversed(ordinals))
-
-
 def short_name(node: Node) -> str:
-    """The id of a node where it is short, else the end of it."""
-    return node.id or "root" if node.depth <= PLAIN_DEPTH_MAX else ending(node)
+    """The id of a node where it is short, else its version as an expression."""
+    return node.id or "root" if node.depth <= PLAIN_DEPTH_MAX else f":{node.version}"
 
 
 def gist(message: Message) -> str:

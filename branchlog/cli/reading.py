@@ -178,20 +178,10 @@ def show_command(
             depth=depth,
             fold=not everything,
             ids=ids,
-            anchor=anchor(cursor, moment),
         )
         columns = width()
         write_lines(heading(seen, here))
         write_lines(styled(line, columns) for line in drawing.lines())
-
-
-def anchor(cursor: str, moment: int | datetime | None) -> str:
-    """How expressions name the place of a cursor at a moment."""
-    name = "@" if cursor == "main" else cursor
-    if moment is None:
-        return name
-    as_of = "{" + (moment.isoformat() if isinstance(moment, datetime) else str(moment)) + "}"
-    return f"@{as_of}" if name == "@" else f"{name}@{as_of}"
 
 
 def heading(seen: View, here: branchlog.Node) -> Iterator[Text]:
@@ -307,7 +297,7 @@ def log_command(place: Place, conversation: str | None, after: int, limit: int |
     """Write what happened, the newest last.
 
     One event a line. Of CONVERSATION (- is the one updated last), with the version of each event; without one of the
-    whole store, with the position of each commit, where a node is named by its version (v5).
+    whole store, with the position of each commit, where a node is named by its version (:5).
 
     With --json: JSON Lines, one object for each event.
     """
@@ -344,7 +334,7 @@ def store_log(store: branchlog.Store, after: int, as_json: bool) -> Iterator[Tex
         for change in changes:
             place = f"{change.position:>5}  {shortened(one_line(change.conversation), 36)}"
             for version, event in enumerate(change.events, change.first):
-                yield event_line(change, version, event, as_json, "v{}".format, f"{place}  {version:>5}", columns)
+                yield event_line(change, version, event, as_json, ":{}".format, f"{place}  {version:>5}", columns)
         after = changes[-1].position
 
 

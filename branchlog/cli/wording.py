@@ -96,7 +96,7 @@ def _metadata(patch: Mapping[str, Any]) -> str:
 
 _NOTES: dict[str, Callable[[Any], str]] = {
     "label": lambda label: "label taken away" if label is None else f"labelled #{one_line(label)}",
-    "rating": lambda rating: "rating taken away" if rating is None else f"rated ★{rating:g}",
+    "rating": lambda rating: "rating taken away" if rating is None else f"rated ★{rating:.3g}",
     "bookmark": lambda on: "bookmarked" if on else "bookmark taken away",
     "hidden": lambda on: "hidden" if on else "shown again",
     "metadata": _metadata,
