@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import msgspec
 
 from branchlog._core.events import SCHEMA, AnyEvent, Event, UnknownEvent
+from branchlog._core.message import UNREADABLE
 from branchlog.commit import Commit
 from branchlog.errors import CorruptLog, SchemaVersionError
 
@@ -46,7 +47,7 @@ def decode_events(commit: Commit) -> Sequence[AnyEvent]:
     """
     try:
         events = _decode_current(commit.data) if commit.schema == SCHEMA else _decode_later(commit)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise CorruptLog(_where(commit), f"not events of schema {commit.schema}: {error}") from error
     if len(events) != commit.count:
         raise CorruptLog(_where(commit), f"{commit.count} events expected, {len(events)} found")

@@ -93,6 +93,9 @@ class StoredMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     metadata: dict[str, Any] = {}
 
 
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are not what they should be."""
+
 _decode_stored = msgspec.json.Decoder(StoredMessage).decode
 _encode_stored = msgspec.json.Encoder().encode
 
@@ -127,7 +130,7 @@ def decode(data: bytes | msgspec.Raw) -> Message:
     """The message that ``encode`` made this JSON of. Raises ``CorruptLog`` for JSON that is not a message."""
     try:
         return from_stored(_decode_stored(data))
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise CorruptLog("a message", f"what is stored is not a message: {error}") from error
 
 
