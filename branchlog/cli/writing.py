@@ -10,7 +10,7 @@ import click
 from rich.text import Text
 
 import branchlog
-from branchlog.cli.drawing import gist, node_notes
+from branchlog.cli.drawing import gist, node_notes, short_name
 from branchlog.cli.finding import Refused, conversation_id, editing, existing
 from branchlog.cli.options import (
     LastCommand,
@@ -61,9 +61,9 @@ def words(text: str | None) -> str:
 
 
 def tell(node: branchlog.Node, cursor: str | None = None) -> None:
-    """Write which node it was: its id as the first word, what is to be said of it, and the beginning of its text."""
+    """Write which node it was: an expression for it as the first word, what is to be said of it, and the beginning of its text."""
     notes = node_notes(node, [] if cursor is None else [cursor], node.position.of)
-    line = Text(node.id or "root", style="cyan")
+    line = Text(short_name(node), style="cyan")
     line.append(f" ({', '.join(map(one_line, notes))})" if notes else "", "yellow")
     message = node.message
     if message is not None:
