@@ -1,10 +1,20 @@
 """The log in one SQLite file."""
 
+import contextlib
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
 import pytest
 
+from branchlog.errors import BackendError, CorruptLog, NotAStore, SchemaVersionError, StoreNotFound
 from branchlog.logs.base import Abilities
-from branchlog.logs.sqlite import SqliteLog
+from branchlog.logs.sqlite import APPLICATION_ID, LAYOUT, SqliteLog
 from branchlog.testing import LogContract
+from branchlog.testing.contract import an_entry, put
 
 
 class TestSqliteLog(LogContract):
@@ -21,3 +31,368 @@ class TestRelaxedSqliteLog(LogContract):
     @pytest.fixture
     def open_log(self, tmp_path):
         return lambda namespace="": SqliteLog(tmp_path / "chats.db", namespace=namespace, durability="relaxed")
+
+
+# The file itself.
+
+
+def rows(path, query, *values):
+    """What SQLite says of a file, without branchlog."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return connection.execute(query, values).fetchall()
+
+
+def beside(path):
+    """What there is in the file's folder."""
+    return sorted(each.name for each in path.parent.iterdir())
+
+
+def test_the_file_says_what_it_is(tmp_path):
+    """The header has the application's id and the layout's version."""
+    path = tmp_path / "chats.db"
+    SqliteLog(path).close()
+    header = path.read_bytes()[:100]
+
+    assert header[68:72] == b"brlg"
+    assert int.from_bytes(header[60:64]) == LAYOUT == rows(path, "PRAGMA user_version")[0][0]
+    assert rows(path, "PRAGMA application_id") == [(APPLICATION_ID,)]
+    assert {name for (name,) in rows(path, "SELECT name FROM pragma_table_list WHERE strict")} == {
+        "streams",
+        "commits",
+        "facets",
+    }
+
+
+@pytest.mark.parametrize(("durability", "synchronous"), [("full", 2), ("relaxed", 1)])
+def test_every_connection_is_as_durable_as_asked(tmp_path, durability, synchronous):
+    """Writing and reading connections keep a write-ahead log and have the synchronous mode of the durability."""
+    log = SqliteLog(tmp_path / "chats.db", durability=durability)
+    with log._file.writing() as writer, log._file.reading() as reader:
+        for connection in (writer, reader):
+            assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+            assert connection.execute("PRAGMA synchronous").fetchone() == (synchronous,)
+    log.close()
+
+
+def test_what_is_in_the_file(tmp_path):
+    """The rows of the file are what was appended, byte for byte, as text that SQLite's JSON functions read."""
+    path = tmp_path / "chats.db"
+    log = SqliteLog(path)
+    data = [b'{ "n" : 1.0, "text" : "\\u0000 \xc3\xa9" }', b'{"n":2,"n":3}']
+    written = [
+        put(log, "trip", data[0], entry=an_entry("trip", title="Kyoto", metadata={"a": [1]})),
+        put(log, "trip", data[1]),
+    ]
+    log.close()
+    columns = "position, first, count, id, at, schema, typeof(data), CAST(data AS BLOB), checksum"
+
+    assert rows(path, f"SELECT {columns} FROM commits ORDER BY first") == [
+        (each.position, each.first, each.count, each.id, each.at, each.schema, "text", each.data, each.checksum)
+        for each in written
+    ]
+    assert [each.data for each in written] == [b"[" + each + b"]" for each in data]
+    assert rows(path, "SELECT json_extract(data, '$[0].n') FROM commits ORDER BY first")[0] == (1.0,)
+    assert rows(path, "SELECT json_extract(entry, '$.metadata.a[0]'), title, version, checksum FROM streams") == [
+        (1, "Kyoto", 2, written[1].checksum)
+    ]
+    assert rows(path, "SELECT namespace, key, value FROM facets") == [("", "a", "[1]")]
+
+
+def test_deleted_leaves_only_the_name(tmp_path):
+    """After deleting, the rows hold nothing that was said, and VACUUM does not make a position usable again."""
+    path = tmp_path / "chats.db"
+    log = SqliteLog(path)
+    put(log, "kept")
+    last = put(log, "gone", b'{"secret":1}', entry=an_entry("gone", title="secret", metadata={"secret": 2}))
+    log.delete("gone")
+    log.close()
+
+    assert rows(path, "SELECT count(*) FROM commits") == [(1,)]
+    assert rows(path, "SELECT count(*) FROM facets") == [(0,)]
+    assert rows(path, "SELECT title, entry FROM streams WHERE deleted") == [("", "{}")]
+    rows(path, "VACUUM")
+    assert b"secret" not in path.read_bytes()
+    again = SqliteLog(path)
+    assert put(again, "kept").position > last.position
+    again.close()
+
+
+def a_later_layout(path):
+    SqliteLog(path).close()
+    rows(path, f"PRAGMA user_version = {LAYOUT + 1}")
+
+
+def a_later_layout_in_the_wal(path):
+    """As if a later branchlog had died after its first transaction: the new version is in the WAL only."""
+    SqliteLog(path).close()
+    code = (
+        "import os, sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('PRAGMA user_version = 9'); os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", code, path], check=True)
+
+
+@pytest.mark.parametrize("make", [a_later_layout, a_later_layout_in_the_wal])
+def test_a_later_layout_is_refused(tmp_path, make):
+    """A file of a later layout is refused with both versions, and not a byte of it changes."""
+    path = tmp_path / "chats.db"
+    make(path)
+    before = path.read_bytes()
+    with pytest.raises(SchemaVersionError, match="upgrade branchlog") as caught:
+        SqliteLog(path)
+
+    assert int(caught.value.found) > int(caught.value.supported) == LAYOUT
+    assert make is a_later_layout_in_the_wal or beside(path) == ["chats.db"]
+    assert make is a_later_layout_in_the_wal or path.read_bytes() == before
+
+
+def test_no_layout_is_refused(tmp_path):
+    """A layout that never was is damage."""
+    path = tmp_path / "chats.db"
+    SqliteLog(path).close()
+    rows(path, "PRAGMA user_version = 0")
+    with pytest.raises(CorruptLog, match="layout 0"):
+        SqliteLog(path)
+
+
+def an_sqlite_file(path):
+    rows(path, "CREATE TABLE notes (text TEXT)")
+
+
+def an_sqlite_file_in_wal_mode(path):
+    rows(path, "PRAGMA journal_mode = WAL")
+    rows(path, "CREATE TABLE notes (text TEXT)")
+
+
+STRANGERS = {
+    "a text": lambda path: path.write_text("SQLite is mentioned here"),
+    "one byte": lambda path: path.write_bytes(b"x"),
+    "a picture": lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 40),
+    "zeros": lambda path: path.write_bytes(bytes(8_192)),
+    "another database": an_sqlite_file,
+    "another database with a WAL": an_sqlite_file_in_wal_mode,
+}
+
+
+@pytest.mark.parametrize("make", STRANGERS.values(), ids=STRANGERS)
+@pytest.mark.parametrize("create", [True, False])
+def test_what_is_not_a_store_is_left_alone(tmp_path, make, create):
+    """A file that is something else is refused, stays as it is, and nothing is left beside it."""
+    path = tmp_path / "chats.db"
+    make(path)
+    before, modified = path.read_bytes(), path.stat().st_mtime_ns
+    with pytest.raises(NotAStore, match=r"chats\.db"):
+        SqliteLog(path, create=create)
+
+    assert path.read_bytes() == before
+    assert path.stat().st_mtime_ns == modified
+    assert beside(path) == ["chats.db"]
+
+
+@pytest.mark.parametrize(("make", "what"), [(Path.mkdir, "a folder"), (os.mkfifo, "no regular file")])
+def test_what_is_not_a_file_is_refused(tmp_path, make, what):
+    """A folder or a pipe is refused at once."""
+    path = tmp_path / "chats.db"
+    make(path)
+    with pytest.raises(NotAStore, match=what):
+        SqliteLog(path)
+
+    assert beside(path) == ["chats.db"]
+
+
+def test_an_empty_file_becomes_a_store(tmp_path):
+    """A file of no bytes is taken for a new store."""
+    path = tmp_path / "chats.db"
+    path.touch()
+    log = SqliteLog(path)
+    put(log, "trip")
+    log.close()
+
+    assert rows(path, "PRAGMA application_id") == [(APPLICATION_ID,)]
+
+
+def test_a_missing_folder(tmp_path):
+    """Where the folder is missing the error says which, and makes none."""
+    with pytest.raises(StoreNotFound, match="there is no folder"):
+        SqliteLog(tmp_path / "missing" / "chats.db")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_file_that_is_not_to_be_made(tmp_path):
+    """With create=False a missing file is an error and is not made; one that is there is opened."""
+    path = tmp_path / "chats.db"
+    with pytest.raises(StoreNotFound, match="no such file"):
+        SqliteLog(path, create=False)
+
+    assert not path.exists()
+    SqliteLog(path).close()
+    SqliteLog(path, create=False).close()
+
+
+def test_closing_leaves_one_file(tmp_path):
+    """After the last handle is closed all is in the one file."""
+    path = tmp_path / "chats.db"
+    log, other = SqliteLog(path), SqliteLog(path)
+    put(log, "trip")
+    log.close()
+    put(other, "trip")
+    other.close()
+
+    assert beside(path) == ["chats.db"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a b.db", "what?.db", "a#b.db", "100%25.db", "%41.db", "京都.db", "a'b\".db", "a&b=c.db", "x:y.db", "-x.db"],
+)
+def test_awkward_paths(tmp_path, name):
+    """The store is at the path that was given, whatever characters it has."""
+    folder = tmp_path / name
+    folder.mkdir()
+    with contextlib.closing(SqliteLog(folder / name)) as log:
+        put(log, "trip")
+
+    assert beside(folder / name) == [name]
+    assert beside(folder) == [name]
+    with contextlib.closing(SqliteLog(folder / name, create=False)) as log:
+        assert len(log.read("trip")) == 1
+
+
+def test_a_relative_path_stays_where_it_was(tmp_path, monkeypatch):
+    """A change of the working directory does not lead later readers to another file."""
+    monkeypatch.chdir(tmp_path)
+    log = SqliteLog("chats.db")
+    stored = put(log, "trip")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+
+    assert log.read("trip") == [stored]
+    assert put(log, "trip").first == 2
+    log.close()
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_link_leads_to_the_store(tmp_path):
+    """A symbolic link is followed, and what SQLite keeps beside the store is found there."""
+    (tmp_path / "real").mkdir()
+    link = tmp_path / "link.db"
+    link.symlink_to(tmp_path / "real" / "chats.db")
+    with contextlib.closing(SqliteLog(link)) as log, contextlib.closing(SqliteLog(tmp_path / "real/chats.db")) as other:
+        put(log, "trip")
+        put(other, "trip")
+
+        assert log.read("trip") == other.read("trip")
+    assert beside(link) == ["link.db", "real"]
+
+
+def test_a_store_taken_away_is_not_made_anew(tmp_path):
+    """When the file vanishes beneath an open log, a new reading connection fails; it makes no empty store."""
+    path = tmp_path / "chats.db"
+    log = SqliteLog(path)
+    put(log, "trip")
+    for each in tmp_path.iterdir():
+        each.unlink()
+    with log._file.reading(), pytest.raises(BackendError):  # the connection that is open is taken
+        log.read("trip")
+
+    assert list(tmp_path.iterdir()) == []
+    log.close()
+
+
+READ_ONLY = """
+import os
+import sys
+from branchlog.errors import BackendError
+from branchlog.logs.sqlite import SqliteLog
+from branchlog.testing.contract import put
+
+if os.getuid() == 0:  # whom no permission stops
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+log = SqliteLog(sys.argv[1])
+print(len(log.read("trip")), len(log.read_all()), log.entry("trip").version)
+for call in (lambda: put(log, "trip"), lambda: log.delete("trip")):
+    try:
+        call()
+    except BackendError as error:
+        print("refused:", "read-only" in str(error))
+print(len(log.read("trip")))
+log.close()
+"""
+
+
+@pytest.mark.parametrize("what", ["file", "folder", "both"])
+def test_read_only(what):
+    """Where the file or its folder may not be written, reading works, writing is refused and nothing changes."""
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own are closed to other users
+        path = Path(folder) / "chats.db"
+        log = SqliteLog(path)
+        put(log, "trip")
+        log.close()
+        path.chmod(0o444 if what != "folder" else 0o666)
+        Path(folder).chmod(0o555 if what != "file" else 0o777)
+        before = path.read_bytes()
+        said = subprocess.run([sys.executable, "-c", READ_ONLY, path], capture_output=True, text=True, check=False)
+
+        assert said.stdout.splitlines() == ["1 1 1", "refused: True", "refused: True", "1"], said.stderr
+        assert path.read_bytes() == before
+        assert beside(path) == ["chats.db"]
+        Path(folder).chmod(0o700)
+
+
+def test_a_read_only_reader_sees_what_is_written_meanwhile(tmp_path, monkeypatch):
+    """One who may only read sees the file as it is at each read, though others write."""
+    path = tmp_path / "chats.db"
+    SqliteLog(path).close()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda *_: False)
+        reader = SqliteLog(path)
+    writer = SqliteLog(path)
+    for number in range(1, 4):
+        put(writer, "trip")
+
+        assert len(reader.read("trip")) == number
+    writer.close()
+    assert len(reader.read("trip")) == 3
+    reader.close()
+
+
+MAKER = """
+import sys
+from branchlog.logs.sqlite import SqliteLog
+from branchlog.testing.contract import put
+
+print("ready", flush=True)
+sys.stdin.readline()
+log = SqliteLog(sys.argv[1])
+for _ in range(3):
+    put(log, sys.argv[2])
+log.close()
+"""
+
+
+def test_processes_that_make_one_store_at_once(tmp_path):
+    """Several processes may all be the first to open a store."""
+    for number in range(3):
+        path = tmp_path / f"{number}.db"
+        makers = [
+            subprocess.Popen(
+                [sys.executable, "-c", MAKER, path, f"chat {who}"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for who in range(4)
+        ]
+        for maker in makers:
+            assert maker.stdout.readline() == "ready\n"
+        for maker in makers:
+            maker.stdin.write("go\n")
+            maker.stdin.flush()
+        errors = [maker.communicate()[1] for maker in makers]
+
+        assert errors == [""] * 4
+        with contextlib.closing(SqliteLog(path)) as log:
+            assert [len(log.read(f"chat {who}")) for who in range(4)] == [3] * 4
