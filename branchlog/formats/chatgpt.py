@@ -217,8 +217,9 @@ def _turn(entry: _Entry, parent: str | None, where: str, repairs: Repairs) -> Tu
     made = message(author.role, said, place, repairs, name=author.name)
     metadata = _metadata(entry.id, raw, carries_content=not aside)
     _keep_author(metadata, fields.author, made, wrong_in_author)
-    while "node" in rest and "node" in metadata:
-        metadata[free("node", metadata)] = metadata.pop("node")
+    if "node" in metadata and rest:
+        renamed = free("node", metadata)
+        metadata[renamed] = metadata.pop("node")
     return Turn(
         id=entry.id,
         parent=parent,
