@@ -106,16 +106,14 @@ def order_value(entry: Entry, order: Order) -> int | str:
     return "" if value is None else value
 
 
-@attrs.frozen
-class Appended:
+class Appended(msgspec.Struct, frozen=True):
     """The answer to an append: the commit as it is stored, and whether it had been stored before by an earlier try."""
 
     commit: Commit
     deduplicated: bool = False
 
 
-@attrs.frozen(kw_only=True)
-class Append:
+class Append(msgspec.Struct, frozen=True, kw_only=True):
     """One append among several that share a transaction."""
 
     commit: Commit
