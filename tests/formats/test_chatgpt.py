@@ -91,8 +91,8 @@ def test_a_damaged_export_comes_in_whole_or_is_refused_with_a_reason(value):
     assert add_missing(chat, outline) == 0
 
 
-@given(chatgpt_exports(), chatgpt_exports())
-def test_bringing_the_same_in_again_adds_nothing(export, _):
+@given(chatgpt_exports())
+def test_bringing_the_same_in_again_adds_nothing(export):
     chat, outline, _ = brought_in(export.value)
     version = chat.version
 
