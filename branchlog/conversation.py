@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 import attrs
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from branchlog._core import codec, decide, expression
@@ -247,6 +248,7 @@ class Conversation:
         wanted = list(messages)
         for message in wanted:
             _check_message(message)
+            message._check()
         node = self.tree.root
         rest = wanted
         if wanted and node.message is not None and _same(node.message, wanted[0]):
@@ -422,8 +424,13 @@ def _check_message(message: object) -> None:
         raise InvalidInput(f"expected a Message, found {message!r}")
 
 
+_canonical = msgspec.json.Encoder(order="deterministic").encode
+
+
 def _same(one: Message, other: Message) -> bool:
-    return one.to_chat() == other.to_chat()
+    """Whether a model would be sent the same JSON, in which 1, 1.0 and true are three things."""
+    chat, other_chat = one.to_chat(), other.to_chat()
+    return chat == other_chat and _canonical(chat) == _canonical(other_chat)
 
 
 def _saying(node: Node, message: Message) -> Node | None:

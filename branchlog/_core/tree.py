@@ -308,8 +308,11 @@ class Tree:
 
     def _find(self, id: str) -> int:
         arrays, limit = self._state.arrays, self._limit
-        index = 0 if limit else NONE
-        for ordinal in node_id.parse(id):
+        ordinals = node_id.parse(id)
+        if not limit:
+            return NONE
+        index = 0
+        for ordinal in ordinals:
             index = arrays.child(index, ordinal)
             if index == NONE or index >= limit:
                 return NONE
