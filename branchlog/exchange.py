@@ -103,7 +103,8 @@ def import_file(store: Store, path: str | os.PathLike[str], *, progress: Progres
         formats = detect.formats_of(found.values)
     except InvalidInput as error:
         raise UnreadableFile(name, str(error)) from error
-    tally = _Tally(path=name, formats=formats, repairs=[], skipped=list(found.skipped))
+    shown = os.fsencode(name).decode(errors="replace")
+    tally = _Tally(path=shown, formats=formats, repairs=[], skipped=list(found.skipped))
     total = len(data)
     count = max(len(found.values), 1)
     for index, (where, value) in enumerate(found.values):
@@ -212,7 +213,7 @@ def _place_once(
         here = _loaded(store, id)
         if here is None:
             chat = start(outline, id=id, namespace=store.namespace)
-            store.save(chat, on_conflict="raise")
+            _save(store, chat)
             if id != base:
                 repairs.append(Repair(where, f"another conversation has the id {base!r}; this one is {id!r}"))
             return chat, "added", len(chat.tree), len(chat.tree.leaves)
@@ -220,9 +221,18 @@ def _place_once(
             leaves = len(here.tree.leaves)
             nodes = add_missing(here, outline)
             if nodes:
-                store.save(here, on_conflict="raise")
+                _save(store, here)
             return here, "grown" if nodes else "unchanged", nodes, len(here.tree.leaves) - leaves
     raise InvalidInput(f"the ids {base!r} and {other!r} are those of other conversations")
+
+
+def _save(store: Store, chat: Conversation) -> None:
+    """Save it if nobody was first; else it is given up, and placed anew by the caller."""
+    try:
+        store.save(chat, on_conflict="raise")
+    except BranchlogError:
+        chat._belongs_to_store = False  # it is dropped on purpose, so there is nothing to warn of
+        raise
 
 
 def _loaded(store: Store, id: str) -> Conversation | None:

@@ -4,11 +4,12 @@ import copy
 import json
 
 import pytest
-from formats.exports import chatgpt_exports
+from formats.exports import anything, chatgpt_exports, damaged_chatgpt_exports
 from hypothesis import given
 from hypothesis import strategies as st
 
 import branchlog
+from branchlog import exchange
 from branchlog.exchange import import_file, import_files
 from branchlog.formats.outline import known_ids
 
@@ -140,6 +141,61 @@ def test_a_later_export_adds_only_what_is_new(tmp_path_factory, export, data):
     assert all(nodes[id].parent == nodes.get(said.parent) for id, said in export.said.items())
     expected = export.current if export.current not in before else earlier["current_node"]
     assert chat.cursor == nodes[expected]
+
+
+@given(st.lists(damaged_chatgpt_exports() | anything, min_size=1, max_size=4), st.booleans())
+def test_every_element_of_a_file_comes_in_or_is_skipped_and_twice_is_once(tmp_path_factory, values, as_lines):
+    text = "\n".join(map(json.dumps, values)) if as_lines and len(values) > 1 else json.dumps(values)
+    path = written(tmp_path_factory.mktemp("any"), text.encode())
+    with branchlog.open("memory:") as store:
+        try:
+            report = import_file(store, path)
+        except branchlog.UnreadableFile:
+            assert not any(isinstance(value, dict) and "mapping" in value for value in values)
+            return
+        again = import_file(store, path)
+
+        assert report.conversations + len(report.skipped) == len(values)
+        assert (again.unchanged, again.nodes, again.skipped) == (report.conversations, 0, report.skipped)
+        assert sum(each.nodes for each in store.list()) == report.nodes
+        assert json.dumps(report.to_json()).encode().decode().isprintable()
+
+
+@given(st.data())
+def test_a_changed_byte_is_no_crash(tmp_path_factory, data):
+    whole = bytearray(json.dumps(three()).encode())
+    whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    path = written(tmp_path_factory.mktemp("byte"), bytes(whole))
+    with branchlog.open("memory:") as store:
+        try:
+            report = import_file(store, path)
+        except branchlog.UnreadableFile as error:
+            assert whole[:1] != b"["
+            assert str(path) in str(error)  # noqa: PT017
+            return
+
+        assert report.added >= 2
+        assert report.added == store.count()
+
+
+@pytest.mark.parametrize("already", [1, 2])
+def test_another_writer_that_comes_first_is_met_and_nothing_is_there_twice(store, tmp_path, monkeypatch, already):
+    """The other import happens between the look at the store and the save."""
+    turns = [turn("1"), turn("2", "1"), turn("3", "2")]
+    path = written(tmp_path, [conversation("a", *turns)])
+    load, others = exchange._loaded, [written(tmp_path, [conversation("a", *turns[:already])], "other")]
+
+    def load_late(store, id):
+        found = load(store, id)
+        if others:
+            import_file(store, others.pop())
+        return found
+
+    monkeypatch.setattr(exchange, "_loaded", load_late)
+    report = import_file(store, path)
+
+    assert outcome(report) == (0, 1, 0, 3 - already)
+    assert texts(store, "a") == ["1", "2", "3"]
 
 
 def test_a_conversation_that_was_deleted_stays_deleted(store, tmp_path):

@@ -45,6 +45,7 @@ __all__ = [
 Turns: TypeAlias = dict[str, "Turn"]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
 SECONDS_MAX = 253_402_300_799
 """The last second of the year 9999, where ``datetime`` ends."""
 
@@ -98,15 +99,16 @@ def moment(value: float | str | None, what: str, where: str, repairs: Repairs) -
     """A time given in seconds since 1970 or as ISO 8601 text, if it is one; otherwise that is reported."""
     if value is None:
         return None
+    stood = value
     try:
         if isinstance(value, str):
             read = datetime.fromisoformat(value)
-            return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
+            value = ((read if read.tzinfo is not None else read.replace(tzinfo=UTC)) - EPOCH) / SECOND
         if 0 <= value <= SECONDS_MAX:
             return EPOCH + timedelta(seconds=value)
     except (ValueError, OverflowError):
         pass
-    repairs.append(Repair(where, f"{what} is no time that can be: {str(value)[:40]}; kept as metadata"))
+    repairs.append(Repair(where, f"{what} is no time that can be: {str(stood)[:40]!r}; kept as metadata"))
     return None
 
 
