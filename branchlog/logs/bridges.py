@@ -164,22 +164,34 @@ class _LoopThread:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        self._thread = Thread(target=self._loop.run_forever, name="branchlog-loop", daemon=True)
+        self._lock = Lock()
+        self._stopped = False
+        self._thread = Thread(target=self._work, name="branchlog-loop", daemon=True)
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Await it there, wait for it here."""
-        if self._loop.is_closed():
-            work.close()
-            raise LogClosed
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        with self._lock:
+            if self._stopped:
+                work.close()
+                raise LogClosed
+            answer = asyncio.run_coroutine_threadsafe(work, self._loop)
+        return answer.result()
 
     def stop(self) -> None:
-        """End the loop and the thread."""
-        if not self._loop.is_closed():
+        """End the loop and the thread, once all that was begun has ended: a caller waits for each answer."""
+        with self._lock:
+            if self._stopped:
+                return
+            self._stopped = True
             self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
+        self._thread.join()
+
+    def _work(self) -> None:
+        self._loop.run_forever()
+        if begun := asyncio.all_tasks(self._loop):
+            self._loop.run_until_complete(asyncio.wait(begun))
+        self._loop.close()
 
 
 class BlockingBridge:
