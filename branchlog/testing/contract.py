@@ -19,8 +19,9 @@ from __future__ import annotations
 import json
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise, product
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -139,6 +140,14 @@ def at_once(call: Callable[[A], T], items: Sequence[A]) -> list[T | BranchlogErr
 
     with ThreadPoolExecutor(len(items)) as threads:
         return list(threads.map(made, items))
+
+
+def settle(outcome: Future[object], call: Callable[[int], object], number: int) -> None:
+    """Make a call, and note what comes of it."""
+    try:
+        outcome.set_result(call(number))
+    except BaseException as error:  # noqa: BLE001 - it is what the test looks at
+        outcome.set_exception(error)
 
 
 def ids_of(commits: Sequence[Commit]) -> list[bytes]:
@@ -894,6 +903,34 @@ class LogContract:
         for handle, call in product((log, other), calls):
             with pytest.raises(LogClosed):
                 call(handle)
+
+    def test_closing_while_others_use_it(self, log: Log) -> None:
+        """Closing lets go of no caller: each is answered, or told that the log is closed; what is told is true."""
+        put(log, "trip")
+        told: list[Commit] = []
+
+        def write(number: int) -> None:
+            while True:
+                told.append(put(log, f"trip {number}"))
+
+        def read(number: int) -> None:
+            while True:
+                log.read("trip")
+                log.read_all(limit=number)
+
+        def close(_: int) -> None:
+            while len(told) < 20:
+                time.sleep(0.001)
+            log.close()
+
+        calls = [write, write, read, read, read, close]
+        outcomes = [Future[object]() for _ in calls]
+        for number, call in enumerate(calls):
+            threading.Thread(target=settle, args=(outcomes[number], call, number), daemon=True).start()
+        errors = [outcome.exception(timeout=20) for outcome in outcomes]
+
+        assert errors.pop() is None
+        assert [type(error) for error in errors] == [LogClosed] * 5
 
     def test_reopening(self, log: Log, open_log: Callable[..., Log]) -> None:
         """After closing and opening, all is as it was, and goes on."""
