@@ -67,6 +67,19 @@ def test_a_whole_message_or_its_parts():
     assert chat.add("user", "b", under="@", metadata={"k": 2}).message == Message("user", "b", metadata={"k": 2})
 
 
+def test_4_mb_and_characters_at_the_edges_come_back_from_a_file(tmp_path):
+    texts = ["Kyōto " * 700_000, "\0", "\U0010ffff\u2028\ufeff", "", " \r\n\t"]
+    with branchlog.open(tmp_path / "chats.db") as store:
+        chat = store.create("trip", title="\0 \U0010ffff", metadata={"n": -0.0, "m": 0.1 + 0.2, "l": 2**64 - 1})
+        for text in texts:
+            chat.say("user", text, metadata={text[:9]: text[:9]})
+        store.save(chat)
+    with branchlog.open(tmp_path / "chats.db") as store:
+        assert [message.content for message in store.messages("trip")] == texts
+        assert repr(store.load("trip").metadata) == "{'n': -0.0, 'm': 0.30000000000000004, 'l': 18446744073709551615}"
+        assert portrait(store.load("trip").tree) == portrait(chat.tree)
+
+
 def test_equal_messages_are_two_nodes():
     chat = started()
     one, other = chat.add("user", "a", under=""), chat.add("user", "a", under="")

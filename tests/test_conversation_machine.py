@@ -429,6 +429,6 @@ class SqliteConversationMachine(ConversationMachine):
 
 
 TestInMemory = ConversationMachine.TestCase
-TestInMemory.settings = settings(max_examples=150, stateful_step_count=40)
+TestInMemory.settings = settings(max_examples=max(150, settings().max_examples), stateful_step_count=40)
 TestInSqlite = SqliteConversationMachine.TestCase
-TestInSqlite.settings = settings(max_examples=50, stateful_step_count=30)
+TestInSqlite.settings = settings(max_examples=max(50, settings().max_examples // 2), stateful_step_count=30)

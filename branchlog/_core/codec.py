@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from branchlog._core.events import SCHEMA, AnyEvent, Event, UnknownEvent
+from branchlog._core.events import SCHEMA, AnyEvent, Event, Microseconds, UnknownEvent
 from branchlog._core.message import UNREADABLE
 from branchlog.commit import Commit
 from branchlog.errors import CorruptLog, SchemaVersionError
@@ -29,7 +29,7 @@ class _Tagged(msgspec.Struct):
     """What every event has, in any version."""
 
     type: str
-    at: int
+    at: Microseconds
 
 
 _decode_tagged = msgspec.json.Decoder(_Tagged).decode

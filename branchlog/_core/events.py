@@ -11,7 +11,7 @@ Do not subclass these.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -23,6 +23,10 @@ MAIN = "main"
 """The default cursor."""
 
 
+Microseconds = Annotated[int, msgspec.Meta(ge=-62_135_596_800_000_000, le=253_402_300_799_999_999)]
+"""Since 1970 UTC, in the years 1 to 9999: what a datetime can say."""
+
+
 class ConversationStarted(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="conversation-started"
 ):
@@ -31,7 +35,7 @@ class ConversationStarted(
     Every conversation begins with the cursor ``main`` at the root.
     """
 
-    at: int
+    at: Microseconds
     title: str | None = None
     metadata: dict[str, Any] = {}
     message: msgspec.Raw | UnsetType = UNSET
@@ -40,7 +44,7 @@ class ConversationStarted(
 class NodeAdded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="node-added"):
     """A message was added under the node of version ``parent``. No cursor moved."""
 
-    at: int
+    at: Microseconds
     parent: int
     message: msgspec.Raw
 
@@ -51,7 +55,7 @@ class CursorMoved(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     ``by`` tells an undo and a redo, which walk the cursor's history, from a move, which adds to it.
     """
 
-    at: int
+    at: Microseconds
     to: int | None
     cursor: str = MAIN
     by: str = "move"
@@ -65,7 +69,7 @@ class NodeAnnotated(
     ``metadata`` is a JSON merge patch.
     """
 
-    at: int
+    at: Microseconds
     node: int
     label: str | UnsetType | None = UNSET
     rating: int | float | UnsetType | None = UNSET
@@ -79,7 +83,7 @@ class ConversationAnnotated(
 ):
     """The conversation's title or metadata changed. What is left out stays; ``metadata`` is a JSON merge patch."""
 
-    at: int
+    at: Microseconds
     title: str | UnsetType | None = UNSET
     metadata: dict[str, Any] | UnsetType = UNSET
 
@@ -90,7 +94,7 @@ class UnknownEvent(msgspec.Struct, frozen=True, kw_only=True):
     Never written; ``raw`` is the event as it stands in the log.
     """
 
-    at: int
+    at: Microseconds
     raw: bytes
 
 

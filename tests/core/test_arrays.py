@@ -125,6 +125,18 @@ def test_a_wide_fork_may_be_cut_back_and_grow_again(width, keep):
     check(arrays, Plain(list(arrays.parents), list(arrays.versions)))
 
 
+def test_the_children_of_a_wide_fork_may_be_others_after_it_was_cut_back():
+    """The first child comes to have another index: nothing may remember the old one."""
+    arrays = Arrays()
+    grow(arrays, [(False, 0)] * 2 + [(False, 1)] * 3 * WIDE)
+    assert arrays.child(1, 2 * WIDE) == 2 + 2 * WIDE
+    arrays.truncate(2)
+    grow(arrays, [(False, 0)] + [(False, 1)] * 3 * WIDE)
+
+    assert arrays.child(1, 2 * WIDE) == 3 + 2 * WIDE
+    check(arrays, Plain(list(arrays.parents), list(arrays.versions)))
+
+
 @given(growth.filter(bool), st.data())
 def test_ancestors_in_common(steps, data):
     arrays = Arrays()

@@ -167,6 +167,8 @@ def test_a_count_that_disagrees_is_a_corrupt_log(count, schema):
     [b"", b"null", b"{}", b"[", b"[1]", b"[{}]", b'[{"type":"node-added"}]',
      b'[{"type":"node-added","at":1,"parent":"1"}]', b'[{"type":"conversation-started","at":1,"title":"\xff"}]',
      b'[{"type":"conversation-annotated","at":1,"metadata":' + b'{"k":' * 5_000 + b"1" + b"}" * 5_002 + b"]",
+     b'[{"type":"cursor-moved","at":1000000000000000000,"to":1}]',
+     b'[{"type":"cursor-moved","at":-1' + b"0" * 40 + b',"to":1}]',
      b'[{"at":1}]', b'[{"type":5,"at":1}]', b'[{"type":"cursor-moved","at":1.5,"to":1}]', b"\xff\xfe", b"[\0]"],
 )  # fmt: skip
 def test_bytes_that_are_no_events_are_a_corrupt_log(data, schema):
