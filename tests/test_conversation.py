@@ -26,13 +26,16 @@ from branchlog import (
     AlreadyExists,
     BackendError,
     Conversation,
+    CorruptLog,
     InvalidInput,
     Message,
     NothingToUndo,
+    SchemaVersionError,
     Store,
     VersionConflict,
 )
 from branchlog._core.events import CursorMoved
+from branchlog.commit import seal
 from branchlog.logs.memory import MemoryLog
 
 # The first look.
@@ -415,6 +418,65 @@ def test_a_save_whose_answer_was_lost_is_repeated_and_nothing_is_there_twice(mor
     assert sorted(n.message.content for n in again.tree if n.message) == sorted(expected)
     assert portrait(again.tree) == portrait(chat.tree)
     assert (node.id, node.message.content) == ("0", "a")
+
+
+def append(log, schema, data, count):
+    """What another version of branchlog would write behind the head of the stream."""
+    head = log.head("trip")
+    log.append(seal("trip", head, count=count, id=bytes(16), at=1, schema=schema, data=data), expected=head.version)
+
+
+def test_a_conversation_with_events_of_a_later_minor_version_goes_on():
+    """What is unknown keeps its place in the log; what is said here comes after it and names the right nodes."""
+    log = MemoryLog()
+    store = Store(log, clock=TickingClock())
+    chat = store.create("trip", system="s")
+    chat.say("user", "a")
+    store.save(chat)
+    chat.say("assistant", "b")
+    later = (
+        b'[{"type":"node-weighed","at":5,"node":2,"grams":3},'
+        b'{"type":"node-added","at":6,"parent":2,"message":{"role":"user","content":"x"},"grams":3}]'
+    )
+    append(log, "1.7.2", later, 2)
+    store.save(chat)
+    again = store.load("trip")
+
+    assert portrait(again.tree) == portrait(chat.tree)
+    assert [(node.id, node.version, node.message.content) for node in again.tree] == [
+        ("", 1, "s"), ("0", 2, "a"), ("0.0", 5, "x"), ("0.1", 6, "b"),
+    ]  # fmt: skip
+    assert store.messages("trip") == again.messages()
+    assert again.undo().message.content == "a"
+    store.save(again)
+
+
+@pytest.mark.parametrize(
+    ("schema", "data", "count", "error"),
+    [
+        ("2.0.0", b"[]", 1, SchemaVersionError),
+        ("0.9.0", b"[]", 1, CorruptLog),
+        ("1.0.0", b"[]", 1, CorruptLog),
+        ("1.0.0", b'[{"type":"cursor-moved","at":5,"to":9}]', 1, CorruptLog),
+        ("1.0.0", b'[{"type":"node-weighed","at":5}]', 1, CorruptLog),
+    ],
+)
+def test_what_cannot_be_read_is_refused_by_load_and_by_save(schema, data, count, error):
+    log = MemoryLog()
+    store = Store(log, clock=TickingClock())
+    chat = store.create("trip", system="s")
+    store.save(chat)
+    chat.say("user", "a")
+    before = portrait(chat.tree), chat.pending, chat.saved_version
+    append(log, schema, data, count)
+
+    with pytest.raises(error):
+        store.load("trip")
+    with pytest.raises(error):
+        store.save(chat)
+
+    assert (portrait(chat.tree), chat.pending, chat.saved_version) == before
+    chat._belongs_to_store = False  # what is pending is given up on purpose
 
 
 def test_a_caller_may_ask_to_be_told_of_a_conflict():

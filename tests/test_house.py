@@ -40,8 +40,8 @@ IMPURE_CALLS = {"open", "print", "input"}
 
 
 def python(code):
-    """What a fresh Python prints for this code, as JSON."""
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    """What a fresh Python prints for this code, as JSON; -P keeps it to what is installed."""
+    answer = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     return json.loads(answer.stdout)
 
 
