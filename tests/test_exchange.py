@@ -291,6 +291,21 @@ def test_a_bad_line_is_reported_with_its_number(store, tmp_path):
     assert [each.where for each in report.skipped] == ["line 2"]
 
 
+def test_an_array_as_the_first_of_several_lines_is_one_line(store, tmp_path):
+    report = import_file(store, written(tmp_path, b"[]\n" + b"\n".join(json.dumps(one).encode() for one in three())))
+
+    assert report.added == 3
+    assert [each.where for each in report.skipped] == ["line 1"]
+
+
+def test_what_follows_an_array_is_reported_with_its_place(store, tmp_path):
+    data = json.dumps(three()).encode()
+    report = import_file(store, written(tmp_path, data + b"\nmore"))
+
+    assert report.added == 3
+    assert [each.where for each in report.skipped] == [f"byte {len(data) + 1}"]
+
+
 def test_one_that_is_no_conversation_is_skipped_with_the_reason(store, tmp_path):
     report = import_file(store, written(tmp_path, [{"id": "x", "title": "Corrupted entry"}, 5, *three()]))
 

@@ -110,7 +110,8 @@ class _Offsets:
 def _apart(text: str, known: Known) -> Document:
     start = _after(BLANK, text, 0)
     if text.startswith("[", start):
-        return _array(text, start + 1, known)
+        lines = _lines_after_an_array(text, known)
+        return _array(text, start + 1, known) if lines is None else lines
     try:
         value, end = _decode_at(text, start)
     except (ValueError, RecursionError) as error:
@@ -118,6 +119,25 @@ def _apart(text: str, known: Known) -> Document:
     if _after(BLANK, text, end) == len(text):
         return Document(_listed(value))
     return _lines(text, known, "more follows where the JSON has ended", end)
+
+
+def _lines_after_an_array(text: str, known: Known) -> Document | None:
+    """JSON Lines of which the first one is an array; None where the text is something else."""
+    first, _, rest = text.partition("\n")
+    if not rest.strip(BLANKS):
+        return None
+    try:
+        _line(first.strip(BLANKS))
+        return _lines(text, known, "", 0) if any(known(_line_or_none(line)) for line in rest.split("\n")) else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _line_or_none(line: str) -> Json:
+    try:
+        return _line(line.strip(BLANKS))
+    except (ValueError, RecursionError):
+        return None
 
 
 def _after(pattern: re.Pattern[str], text: str, position: int) -> int:
