@@ -2,6 +2,7 @@
 
 import copy
 import json
+from datetime import UTC, datetime
 
 import pytest
 from formats.exports import anything, chatgpt_exports, damaged_chatgpt_exports
@@ -373,6 +374,17 @@ def test_one_conversation_is_one_commit_and_progress_ends_at_the_whole(store, tm
     assert len(store.changes()) == 3
     assert seen[-1] == (path.stat().st_size, path.stat().st_size)
     assert seen == sorted(seen)
+
+
+def test_the_move_of_the_cursor_is_of_the_moment_that_the_clock_of_the_store_tells(tmp_path):
+    now = datetime(2031, 1, 2, tzinfo=UTC)
+    with branchlog.open("memory:", clock=lambda: now) as store:
+        import_file(store, written(tmp_path, [conversation("a", turn("1", create_time=5), turn("2", "1"))]))
+        chat = store.load("a")
+
+    assert [node.added.year for node in chat.tree.nodes] == [1970, 1970]
+    assert chat.at(now).cursor == chat.cursor
+    assert chat.at(datetime(2031, 1, 1, tzinfo=UTC)).cursor == chat.tree.root
 
 
 def test_a_message_of_4_megabytes(store, tmp_path):
