@@ -164,10 +164,9 @@ class Store:
 
         Raises ``AlreadyExists`` or ``ConversationDeleted`` where the id is taken or was, now or when it is saved.
         """
-        chat = _started(self.namespace, self._clock, id, title, system, metadata)
         if id is not None:
             _run(self.log, _check_free(id))
-        return chat
+        return _started(self.namespace, self._clock, id, title, system, metadata)
 
     def load(self, id: str) -> Conversation:
         """Open a conversation. Raises ``ConversationNotFound``."""
@@ -306,10 +305,9 @@ class AsyncStore:
         metadata: dict[str, Json] | None = None,
     ) -> Conversation:
         """As ``Store.create``."""
-        chat = _started(self.namespace, self._clock, id, title, system, metadata)
         if id is not None:
             await _await(self.log, _check_free(id))
-        return chat
+        return _started(self.namespace, self._clock, id, title, system, metadata)
 
     async def load(self, id: str) -> Conversation:
         """As ``Store.load``."""
@@ -530,14 +528,13 @@ def _started(
     system: str | Message | None,
     metadata: dict[str, Json] | None,
 ) -> Conversation:
-    if id is not None:
-        check_name(id, "the id of a conversation")
     chat = Conversation.start(id, title=title, system=system, metadata=metadata, namespace=namespace, clock=clock)
     chat._belongs_to_store = True
     return chat
 
 
 def _check_free(id: str) -> Steps[None]:
+    check_name(id, "the id of a conversation")
     if (yield lambda log: log.head(id)) is not None:
         raise AlreadyExists(f"conversation {id!r} exists already; load it")
 
