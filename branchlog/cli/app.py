@@ -162,4 +162,6 @@ for command in (
     version_command,
     completion_command,
 ):
+    first, line_end, rest = (command.help or "").partition("\n")
+    command.help = first.removesuffix(".") + line_end + rest  # docstrings end with a period, help does not
     branchlog.add_command(command)

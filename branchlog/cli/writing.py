@@ -61,7 +61,7 @@ def words(text: str | None) -> str:
 
 
 def tell(node: branchlog.Node, cursor: str | None = None) -> None:
-    """Write which node it was: an expression for it as the first word, what is to be said of it, and the beginning of its text."""
+    """Write which node it was: an expression for it, what is to be said of it, and the beginning of its text."""
     notes = node_notes(node, [] if cursor is None else [cursor], node.position.of)
     line = Text(short_name(node), style="cyan")
     line.append(f" ({', '.join(map(one_line, notes))})" if notes else "", "yellow")
