@@ -115,7 +115,8 @@ VERBS = (
 
 def commands(max_size: int = 25) -> st.SearchStrategy[list[Command]]:
     """Lists of commands. Any may be played anywhere: one that is not possible there is refused, and changes nothing."""
-    return st.lists(st.builds(Command, st.sampled_from(VERBS), picks, texts, names, cursors), max_size=max_size)
+    mostly_main = st.sampled_from(("main", "main", "main", *CURSORS))
+    return st.lists(st.builds(Command, st.sampled_from(VERBS), picks, texts, names, mostly_main), max_size=max_size)
 
 
 # Playing.

@@ -266,6 +266,21 @@ def test_going_back_to_a_fork_finds_the_way_taken_last():
     assert chat.at(7).remembered(chat.at(7).root).id == "0.0.0"
 
 
+def test_a_newer_alternative_does_not_take_the_place_of_the_one_on_show():
+    """However short ago the node came on whose children it is."""
+    chat = started()
+    chat.say("user", "a")
+    chat.add("user", "b", under="")
+    assert chat.tree.remembered(chat.tree.root).id == "0"
+    chat.add("user", "c", under="0")
+    chat.move("0.0")
+    chat.add("user", "d", under="0")
+    chat.move("")
+
+    assert chat.tree.remembered(chat.tree.root).id == chat.tree.remembered(chat.tree["0"]).id == "0.0"
+    assert chat.tree.remembered(chat.tree["1"]).id == "1"
+
+
 def test_each_cursor_remembers_its_own_way():
     chat = started()
     for text in "abc":

@@ -186,6 +186,24 @@ def test_100_000_deep():
     assert arrays.leaf_count() == 1
 
 
+def hops(arrays, index, depth):
+    """How many links lead to the ancestor at a depth, taking a jump wherever it does not go too far."""
+    count = 0
+    while arrays.depth(index) > depth:
+        jump = arrays._jumps[index]
+        index = jump if arrays.depth(jump) >= depth else arrays.parents[index]
+        count += 1
+    return count
+
+
+def test_any_ancestor_is_a_few_jumps_away():
+    arrays = Arrays()
+    grow(arrays, [(True, 0)] * 10_001)
+
+    assert arrays.depth(10_000) == 10_000
+    assert max(hops(arrays, 10_000, depth) for depth in range(0, 10_000, 7)) < 3 * (10_000).bit_length()
+
+
 def test_100_000_wide():
     """Every child by its number, each at once."""
     arrays = Arrays()

@@ -170,6 +170,44 @@ def test_an_undo_that_others_came_before_is_a_move():
     assert [other.undo().id, other.undo().id, other.undo().id] == ["0.0", "0", ""]
 
 
+def test_a_label_that_both_gave_is_the_later_ones():
+    log = begun([])
+    base = opened(log)
+    base.say("user", "a")
+    base.say("assistant", "b")
+    save(base, log)
+    one, other = opened(log), opened(log)
+    one.annotate("0", label="best")
+    other.annotate("0.0", label="best")
+    save(one, log)
+    save(other, log)
+
+    assert {label: node.id for label, node in other.tree.labels.items()} == {"best": "0.0"}
+    assert [node.label for node in other.tree] == [None, None, "best"]
+    assert [node.label for node in other.at(other.version - 1)] == [None, "best", None]
+    other.annotate("0", label=None)
+    assert other.node("best").id == "0.0"
+    other.annotate("0.0", label=None)
+    assert (other.tree.labels, [node.label for node in other.tree]) == ({}, [None, None, None])
+
+
+def test_an_earlier_try_of_its_own_among_what_was_missed_is_not_pending_any_more():
+    """The try was written though no answer came, another writer followed, and more has been said meanwhile."""
+    log = begun([])
+    chat = opened(log)
+    mine = chat.say("user", "a")
+    log.append(commit_of(chat))
+    other = opened(log)
+    other.say("assistant", "x")
+    save(other, log)
+    more = chat.say("assistant", "b")
+    save(chat, log)
+
+    assert portrait(chat.tree) == portrait(opened(log).tree)
+    assert [(node.id, node.message.content) for node in (mine, more)] == [("0", "a"), ("0.1", "b")]
+    assert (len(chat.tree), chat.pending) == (4, ())
+
+
 def test_what_cannot_be_folded_is_refused_and_what_is_pending_stays():
     log = begun([])
     chat, writer = opened(log), opened(log)

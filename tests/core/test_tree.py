@@ -200,6 +200,11 @@ def test_a_clock_that_goes_back_does_not_take_the_past_with_it():
         chat.at(NOON - hour)
 
 
+def test_a_time_after_the_moment_that_a_tree_is_of_is_that_moment(chat):
+    assert chat.at(3).at(NOON + timedelta(days=1)).version == 3
+    assert chat.at(NOON + timedelta(days=1)).version == chat.version
+
+
 def test_a_moment_without_a_zone_is_refused():
     chat = started()
     for moment in (NOON.replace(tzinfo=None), True, 1.0, "1", None):
