@@ -64,7 +64,7 @@ class Stage:
         """Write that something holds, or stop the demo."""
         if not holds:
             raise Refused(f"the demo found that this does not hold: {what}")
-        write_lines([Text("   ✓ ", style="bold green") + Text(what)])
+        write_lines([Text().append("   ✓ ", "bold green").append(what)])
 
 
 @click.command("demo", epilog="Example: branchlog demo --keep /tmp/demo")
@@ -206,8 +206,8 @@ def versions(store: branchlog.Store, chat: branchlog.Conversation, columns: int)
         for version, event in enumerate(change.events, change.first):
             then = chat.at(version)
             what = in_words(fields_of(event), version, lambda added: short_name(nodes[added]))
-            line = Text(f"   {version:>3}  ", style="cyan")
-            line.append(f"{len(then):>2} nodes, {short_name(then.cursor):<9} on show  ", "dim")
+            line = Text().append(f"   {version:>3}  ", "cyan")
+            line.append(f"{len(then):>2} in the tree, {short_name(then.cursor):<8} on show  ", "dim")
             line.append(shortened(what, max(columns - len(line.plain), 20)))
             yield line
 

@@ -11,7 +11,7 @@ import attrs
 import click
 
 import branchlog
-from branchlog.cli.options import LAST, Place
+from branchlog.cli.options import LAST, Place, default_path
 from branchlog.cli.output import one_line
 
 CANDIDATES_MAX = 10
@@ -37,7 +37,8 @@ def existing(place: Place) -> Iterator[branchlog.Store]:
     try:
         store = place.open()
     except branchlog.StoreNotFound as error:
-        raise Refused(f"{error}; 'branchlog new' or 'branchlog import' makes one, --store names another") from error
+        found = f"there is no store yet at {str(default_path())!r}" if place.address is None else str(error)
+        raise Refused(f"{found}; 'branchlog new' or 'branchlog import' makes one, --store names another") from error
     with store:
         yield store
 

@@ -75,7 +75,7 @@ def bar_of(path: str) -> Iterator[tuple[Progress, TaskID]]:
 
 def telling(report: FileReport, *, verbose: bool) -> Iterator[Text]:
     """The lines about one file."""
-    name = Text(one_line(report.path), style="bold")
+    name = Text().append(one_line(report.path), "bold")
     if report.error is not None:
         yield name.append(f": not imported: {one_line(report.error)}", "red")
         return

@@ -42,6 +42,9 @@ ORDERS = ("-updated", "updated", "-created", "created", "-title", "title", "-id"
 ID_DEPTH_MAX = 1_000
 """Steps from the root down to which JSON gives ids: they are as long as the way, and a deep tree would be all ids."""
 
+SHORT_LENGTHS = (8, 13, 18, 23)
+"""To where ids are shortened for people: a UUID up to one of its hyphens."""
+
 CHANGES_AT_ONCE = 1_000
 """Commits that are read at a time where the whole store is listed."""
 
@@ -106,25 +109,35 @@ def list_command(
             page = store.list(metadata=metadata, order=order, limit=max(limit, CHANGES_AT_ONCE), after=more)
             found, more = found + list(page), page.next
         total = store.count(metadata=metadata)
+        shorten = is_terminal() and not as_json and len(found) <= CHANGES_AT_ONCE
+        ids = [short_id(store, summary.id) if shorten else summary.id for summary in found]
     if as_json:
         write_json({"conversations": [summary_json(summary) for summary in found], "next": more})
         return
-    write_lines(listing(found, width() if is_terminal() else None))
+    write_lines(listing(found, ids, width() if is_terminal() else None))
     if more is not None:
         note(f"{len(found):,} of {total:,}; --all lists all, --after {more} goes on")
     elif not found:
         note("no conversations" if not metadata else "no conversation has this metadata")
 
 
-def listing(found: list[branchlog.Summary], columns: int | None) -> Iterator[Text]:
+def short_id(store: branchlog.Store, id: str) -> str:
+    """The shortest of a few beginnings of an id that names this conversation alone."""
+    for length in SHORT_LENGTHS:
+        if length < len(id) and len(store.find(id[:length], limit=2)) == 1:
+            return id[:length]
+    return id
+
+
+def listing(found: list[branchlog.Summary], names: list[str], columns: int | None) -> Iterator[Text]:
     """The lines of a list: id, when updated, nodes, branches, title."""
     if not found:
         return
-    ids = [one_line(summary.id) for summary in found]
+    ids = list(map(one_line, names))
     wide = min(max(map(len, ids)), 40)
     yield Text(f"{'ID':<{wide}}  {'UPDATED':<16}  {'NODES':>6}  {'BRANCHES':>8}  TITLE", style="dim")
     for id, summary in zip(ids, found, strict=True):
-        text = Text(f"{id:<{wide}}", style="cyan")
+        text = Text().append(f"{id:<{wide}}", "cyan")
         text.append(f"  {moment(summary.updated)[:16]}  {summary.nodes:>6}  {summary.branches:>8}  ", "default")
         title = one_line(summary.title or "")
         room = len(title) if columns is None else max(columns - len(text.plain), 10)
@@ -273,7 +286,7 @@ def reading(path: Iterable[branchlog.Node], cursors: dict[str, branchlog.Node]) 
         if message is None:
             continue
         notes = node_notes(node, names.get(node.index, []), node.position.of)
-        head = Text(one_line(message.role), style="bold magenta")
+        head = Text().append(one_line(message.role), "bold magenta")
         head.append(f"  {short_name(node)}", "cyan")
         head.append(f" ({', '.join(map(one_line, notes))})" if notes else "", "yellow")
         yield head
@@ -345,7 +358,7 @@ def event_line(
     fields = fields_of(event)
     if as_json:
         return Text(json_text(record(change, version, fields)))
-    line = Text(place, style="cyan")
+    line = Text().append(place, "cyan")
     line.append(f"  {moment(happened(fields))}  ", "dim")
     room = max(columns - len(line.plain), 30)
     line.append(shortened(in_words(fields, version, name), room), "default")

@@ -63,7 +63,7 @@ def words(text: str | None) -> str:
 def tell(node: branchlog.Node, cursor: str | None = None) -> None:
     """Write which node it was: an expression for it, what is to be said of it, and the beginning of its text."""
     notes = node_notes(node, [] if cursor is None else [cursor], node.position.of)
-    line = Text(short_name(node), style="cyan")
+    line = Text().append(short_name(node), "cyan")
     line.append(f" ({', '.join(map(one_line, notes))})" if notes else "", "yellow")
     message = node.message
     if message is not None:

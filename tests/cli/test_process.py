@@ -141,3 +141,15 @@ def test_without_the_extra_one_line_says_what_to_install(missing):
     assert shown.stdout == ""
     assert len(shown.stderr.splitlines()) == 1
     assert "pip install 'branchlog[cli]'" in shown.stderr
+
+
+def test_on_a_terminal_the_list_shortens_ids_so_that_they_still_name_one(place):
+    first, second = (run("new").stdout.strip() for _ in range(2))
+    listed = on_a_terminal("list", NO_COLOR="1", TERM="dumb").splitlines()[1:]
+    names = [line.split()[0] for line in listed]
+
+    assert names[2] == "long"
+    assert second.startswith(names[0])
+    assert first.startswith(names[1])
+    assert [json.loads(run("show", name, "--json").stdout)["id"] for name in names] == [second, first, "long"]
+    assert [line.split()[0] for line in run("list").stdout.splitlines()[1:]] == [second, first, "long"]
