@@ -908,18 +908,19 @@ class LogContract:
         """Closing lets go of no caller: each is answered, or told that the log is closed; what is told is true."""
         put(log, "trip")
         told: list[Commit] = []
+        over = time.monotonic() + 10
 
         def write(number: int) -> None:
-            while True:
+            while time.monotonic() < over:
                 told.append(put(log, f"trip {number}"))
 
         def read(number: int) -> None:
-            while True:
+            while time.monotonic() < over:
                 log.read("trip")
                 log.read_all(limit=number)
 
         def close(_: int) -> None:
-            while len(told) < 20:
+            while len(told) < 20 and time.monotonic() < over:
                 time.sleep(0.001)
             log.close()
 
