@@ -25,6 +25,10 @@ WAL with ``synchronous=FULL``: an append costs one fdatasync. With ``durability=
 file can still not be damaged by a crash, and a power loss may take the last commits. Every write is one ``BEGIN
 IMMEDIATE`` transaction that looks, refuses or writes; readers have connections of their own and never wait for it.
 
+Reading verifies the checksums of commits and the seals of streams, so that damage is an error and never another
+conversation. The indexes by which SQLite finds them have none: where a name in an index is damaged its conversation is
+not found by name (``read_all`` still has it), and ``count`` and filters by metadata may be off.
+
 Any number of processes may have the file open, on a local disk: SQLite's WAL does not work over a network file system.
 """
 
