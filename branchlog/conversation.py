@@ -16,15 +16,29 @@ from typing import TypeAlias
 import attrs
 import msgspec
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
-from branchlog._core import codec, decide, expression
-from branchlog._core.events import MAIN, SCHEMA, AnyEvent, Event
+from branchlog._core import decide, expression, snapshot
+from branchlog._core.codec import Codec, encode_events
+from branchlog._core.events import (
+    MAIN,
+    AnyEvent,
+    ConversationStarted,
+    CursorMoved,
+    Event,
+    NodeAdded,
+    NodeAnnotated,
+    NodeRedacted,
+)
 from branchlog._core.message import Json, Message
 from branchlog._core.projection import Projection, evolve, evolve_all, to_microseconds
 from branchlog._core.rebase import rebase
+from branchlog._core.redact import blank
+from branchlog._core.replay import Step, replay
 from branchlog._core.tree import Branch, Comparison, Moment, Node, Tree, compare
 from branchlog._ids import uuid7
-from branchlog.commit import Commit, Head, genesis, seal
+from branchlog.commit import Commit, Head, Snapshot, genesis, seal
+from branchlog.commit import snapshot as sealed_snapshot
 from branchlog.errors import CorruptLog, InvalidInput, NodeNotFound
 
 Clock: TypeAlias = Callable[[], datetime]
@@ -41,6 +55,9 @@ def _wall_clock() -> int:
     return time.time_ns() // 1_000
 
 
+DEFAULT_CODEC = Codec()
+
+
 class Conversation:
     """A branching conversation.
 
@@ -49,9 +66,12 @@ class Conversation:
     then nothing has happened.
     """
 
-    def __init__(self, id: str, *, namespace: str = "", clock: Clock | None = None) -> None:
+    def __init__(
+        self, id: str, *, namespace: str = "", clock: Clock | None = None, codec: Codec = DEFAULT_CODEC
+    ) -> None:
         """A conversation with no events; ``start`` begins one, a store loads one."""
         self.id = id
+        self._codec = codec
         self._namespace = namespace
         self._clock = clock
         self._state = Projection()
@@ -59,6 +79,8 @@ class Conversation:
         self._pending: list[Event] = []
         self._attempt: Commit | None = None
         self._belongs_to_store = False
+        self._snapshot_version = 0
+        self._tail_bytes = 0
 
     @classmethod
     def start(
@@ -71,9 +93,10 @@ class Conversation:
         namespace: str = "",
         clock: Clock | None = None,
         time: datetime | None = None,
+        codec: Codec = DEFAULT_CODEC,
     ) -> Conversation:
         """Begin a conversation. ``system`` is the message at the root, a system message if it is text."""
-        chat = cls(id if id is not None else "", namespace=namespace, clock=clock)
+        chat = cls(id if id is not None else "", namespace=namespace, clock=clock, codec=codec)
         at = chat._now(time)
         if id is None:
             chat.id = str(uuid7(chat._now(None)))
@@ -153,7 +176,9 @@ class Conversation:
         """The node that an expression names; ``@`` in it is this cursor."""
         if isinstance(node, Node):
             if node not in self.tree:
-                raise NodeNotFound(node, "it is a node of another conversation")
+                raise NodeNotFound(
+                    node, "it is a node of another conversation, or of another opening of this one: name it by its id"
+                )
             return node
         if type(node) is not str:
             raise InvalidInput(f"expected a node or an expression such as '0.1', found {node!r}")
@@ -180,6 +205,14 @@ class Conversation:
     def compare(self, one: NodeLike, other: NodeLike) -> Comparison:
         """Compare the ways to two nodes: their common ancestor, the two tails, a text diff."""
         return compare(self.node(one), self.node(other))
+
+    def replay(self, start: Moment = 1, stop: Moment | None = None) -> Iterator[Step]:
+        """What happened, one ``Step`` for each event from one moment to another (to now), both included.
+
+        Each step has the tree as it then was. Raises as ``at`` does for moments that never were.
+        """
+        last = self.version if stop is None else self.at(stop).version
+        return replay(self._state, self.at(start).version, last)
 
     # Speaking.
 
@@ -301,6 +334,55 @@ class Conversation:
         """Take a cursor away. The default one stays."""
         self._happen(decide.drop_cursor(self._state, self._now(None), name))
 
+    def restore(self, moment: Moment) -> None:
+        """Make what is on show, and what is said about it, what it was at a moment; nothing that came later is lost.
+
+        Cursors, title, metadata, labels, ratings, bookmarks and hiding become again what they were. These are new
+        events: messages that were added since stay in the tree, and this, too, can be undone or restored from.
+        """
+        self._happen(decide.restore(self._state, self._now(None), self.at(moment).version))
+
+    def fork_from(
+        self, at: NodeLike | Moment | None = None, *, id: str | None = None, title: str | UnsetType | None = UNCHANGED
+    ) -> Conversation:
+        """A new conversation that begins with the path to a node, or to where the cursor was at a moment.
+
+        The messages keep their bytes and times, and what was said about them by then; ``metadata["forked_from"]`` tells
+        the conversation, node and version. The title is this one's unless another is given. Costs O(path).
+        """
+        path = self.path(at)
+        then = self.tree if at is None or isinstance(at, Node | str) else self.at(at)
+        source = {"conversation": self.id, "node": path[-1].id, "version": then.version}
+        chat = Conversation.start(
+            id,
+            title=then.title if title is UNCHANGED else title,
+            system=path[0].message,
+            metadata={**then.metadata, "forked_from": source},
+            namespace=self._namespace,
+            clock=self._clock,
+            time=path[0].added,
+            codec=self._codec,
+        )
+        chat._take_path(path)
+        return chat
+
+    def _take_path(self, path: Sequence[Node]) -> None:
+        """Add the nodes of another conversation's path beneath the root, and put the cursor on the last one."""
+        at, copied = self._now(None), path[:1]
+        for node in path[1:]:
+            above = self._state.arrays.versions[-1]
+            message = node._state.content(node.index)
+            if message is not None:
+                self._happen([NodeAdded(at=to_microseconds(node.added), parent=above, message=message)])
+                copied = (*copied, node)
+        versions = self._state.arrays.versions
+        for node, version in zip(copied, list(versions), strict=True):
+            annotations = node.annotations
+            if annotations:
+                self._happen([NodeAnnotated(at=at, node=version, **annotations)])
+        if len(versions) > 1:
+            self._happen([CursorMoved(at=at, to=versions[-1])])
+
     # Saying something about it.
 
     def annotate(
@@ -338,6 +420,32 @@ class Conversation:
         """Change the title, or the metadata (a JSON merge patch)."""
         self._happen(decide.annotate_conversation(self._now(None), title=title, metadata=metadata))
 
+    def redact(self, node: NodeLike) -> None:
+        """Erase what a node says: its content, name, tool calls and metadata, and metadata that was annotated.
+
+        The node stays, with its role, place and id. When this is saved, what was erased is in none of the store's
+        files, and was not said at any earlier moment either. Titles, labels and the metadata of the conversation are
+        its own: change them where they quote it. It cannot be undone.
+        """
+        index = self.node(node).index
+        version = self._state.arrays.versions[index]
+        self._happen(decide.redact(self._state, self._now(None), index))
+        offset = version - self.saved_version - 1
+        for place, event in enumerate(self._pending):
+            if place == offset and isinstance(event, NodeAdded | ConversationStarted) and event.message is not UNSET:
+                self._pending[place] = replace(event, message=blank(event.message))
+            elif isinstance(event, NodeAnnotated) and event.node == version:
+                self._pending[place] = replace(event, metadata=UNSET)
+
+    def _redactions(self, commit: Commit) -> set[int]:
+        """The versions of the events that hold what the first pending events redact."""
+        state, versions = self._state, set()
+        for event in self._pending[: commit.count]:
+            if isinstance(event, NodeRedacted):
+                notes = state.notes.get(state.arrays.index_of(event.node), ())
+                versions.update({event.node, *(version for version, _ in notes)})
+        return versions
+
     # For the store.
 
     def _now(self, moment: datetime | None) -> int:
@@ -364,7 +472,8 @@ class Conversation:
         for commit in commits:
             if commit.previous != checksum:
                 raise CorruptLog(f"{self.id!r} at version {version}", "the next commit follows another one")
-            yield from codec.decode_events(commit)
+            yield from self._codec.decode(commit)
+            self._tail_bytes += len(commit.data)
             version, checksum = version + commit.count, commit.checksum
         self._head = Head(version, checksum)
 
@@ -383,8 +492,8 @@ class Conversation:
                 count=len(self._pending),
                 id=uuid7(at).bytes,
                 at=at,
-                schema=SCHEMA,
-                data=codec.encode_events(self._pending),
+                schema=self._codec.schema,
+                data=encode_events(self._pending),
             )
         return attempt
 
@@ -394,6 +503,38 @@ class Conversation:
             self._head = commit.head
             del self._pending[: commit.count]
             self._attempt = None
+            self._tail_bytes += len(commit.data)
+
+    # Snapshots.
+
+    @property
+    def _fingerprint(self) -> str:
+        return f"{snapshot.FORMAT}.{self._codec.fingerprint}"
+
+    def _take_snapshot(self) -> Snapshot:
+        """The snapshot of what is saved since the last one."""
+        data = snapshot.take(self._state, self._snapshot_version, self.saved_version)
+        return sealed_snapshot(self._snapshot_version, self._head, self._fingerprint, data)
+
+    def _has_snapshot(self, taken: Snapshot) -> None:
+        self._snapshot_version = taken.version
+        self._tail_bytes = 0
+
+    def _lay(self, snapshots: Iterable[Snapshot], fetch: Callable[[int], list[Commit]]) -> None:
+        """Begin with the events of snapshots, end to end; their messages are fetched when they are looked at.
+
+        ``fetch`` gives the commits around a version. Raises ``InvalidInput`` for one that does not fit.
+        """
+
+        def fill(version: int) -> None:
+            for commit in fetch(version):
+                self._state.fill(commit.first, self._codec.decode(commit))
+
+        for taken in snapshots:
+            snapshot.apply(self._state, taken.data)
+            self._head = Head(taken.version, taken.checksum)
+            self._has_snapshot(taken)
+        self._state.fetch = fill
 
     def _merge(self, commits: list[Commit]) -> None:
         """Put the pending events on top of commits that came first.

@@ -200,5 +200,15 @@ class LogClosed(BranchlogError):
         super().__init__(f"{what} is closed")
 
 
+class SnapshotIgnored(UserWarning):
+    """A snapshot was not used, or could not be taken; the log was read instead, and nothing is lost."""
+
+    def __init__(self, conversation: str, version: int, reason: str) -> None:
+        self.conversation = conversation
+        self.version = version
+        self.reason = reason
+        super().__init__(f"the snapshot of {conversation!r} at version {version} is ignored: {reason}")
+
+
 class BackendError(BranchlogError):
     """The disk, the server or the network failed; the cause is chained."""

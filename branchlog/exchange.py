@@ -212,7 +212,7 @@ def _place_once(
     for id in (base, other):
         here = _loaded(store, id)
         if here is None:
-            chat = start(outline, id=id, namespace=store.namespace, clock=store._clock)
+            chat = start(outline, id=id, namespace=store.namespace, clock=store._home.clock)
             _save(store, chat)
             if id != base:
                 repairs.append(Repair(where, f"another conversation has the id {base!r}; this one is {id!r}"))

@@ -1,118 +1,42 @@
 """Stores: conversations kept in a log, blocking (``Store``) and async (``AsyncStore``).
 
-What a store does is written once, as steps: a generator that yields calls on a log and is given their answers.
-``Store`` makes the calls, ``AsyncStore`` awaits them.
+The face only: what a store does is written once, in ``_steps``.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from datetime import datetime
 from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias, TypeVar, overload
+from typing import Any, Literal, Self, TypeAlias
 
-import attrs
-import msgspec
-
-from branchlog._core import codec
-from branchlog._core.events import MAIN, AnyEvent, ConversationStarted, NodeAdded
-from branchlog._core.message import Json, Message, check_metadata, copied, decode
-from branchlog._core.projection import to_datetime
+from branchlog import _steps
+from branchlog._core.codec import Application, Codec
+from branchlog._core.message import Json, Message
 from branchlog._core.tree import Moment
-from branchlog.commit import Commit
-from branchlog.conversation import Clock, Conversation, NodeLike
-from branchlog.errors import (
-    AlreadyExists,
-    ConversationDeleted,
-    ConversationNotFound,
-    CorruptLog,
-    InvalidInput,
-    LogClosed,
-    VersionConflict,
+from branchlog._steps import (
+    LIST_LIMIT,
+    PAGE_COMMITS,
+    POLL_SECONDS,
+    Change,
+    Home,
+    Listing,
+    Messages,
+    Page,
+    SnapshotInfo,
+    Summary,
+    Verification,
+    run,
+    run_async,
 )
-from branchlog.logs.base import ORDERS, Abilities, AsyncLog, Entry, Log, Order, Query, check_name, order_value
+from branchlog.conversation import Clock, Conversation, NodeLike
+from branchlog.errors import InvalidInput, LogClosed
+from branchlog.logs.base import Abilities, AsyncLog, Log
 
-T = TypeVar("T")
-Steps: TypeAlias = Generator[Callable[[Any], Any], Any, T]
-"""Calls on a log, to be made one after the other, each answered before the next; ``Any``, since the log is of either
-colour."""
-
-Messages: TypeAlias = list[Message]
 Durability: TypeAlias = Literal["full", "relaxed"]
-Listing: TypeAlias = Literal["-updated", "updated", "-created", "created", "-title", "title", "-id", "id"]
-"""An order of conversations; with a minus the highest, latest or last in the alphabet first."""
-
-PAGE_COMMITS = 4_096
-"""Commits of one read when a whole stream is loaded: a few megabytes."""
-
-PATH_COMMITS_MIN, PATH_COMMITS_MAX = 2, 1_024
-"""Commits of one read when a path is followed upwards: few where it jumps about, more and more where it is a line."""
-
-LIST_LIMIT = 50
-"""Conversations of a page: more than a screen shows."""
-
-POLL_SECONDS = 0.05
-"""How often a subscription looks for news: below what a person notices, and one small indexed read each time."""
-
-
-@attrs.frozen(kw_only=True)
-class Summary:
-    """What a listing says of one conversation; ``nodes`` and ``branches`` count nodes and leaves."""
-
-    id: str
-    title: str | None
-    metadata: dict[str, Json]
-    created: datetime
-    updated: datetime
-    version: int
-    nodes: int
-    branches: int
-
-
-@attrs.frozen
-class Page(Sequence[Summary]):
-    """Some conversations of a listing, and in ``next`` what ``list(after=...)`` takes to go on; None at the end."""
-
-    summaries: tuple[Summary, ...]
-    next: str | None
-
-    @overload
-    def __getitem__(self, index: int) -> Summary: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Summary, ...]: ...
-    def __getitem__(self, index: int | slice) -> Summary | tuple[Summary, ...]:
-        return self.summaries[index]
-
-    def __len__(self) -> int:
-        return len(self.summaries)
-
-
-@attrs.frozen(kw_only=True)
-class Change:
-    """One commit as its readers see it.
-
-    ``position`` is its place in the whole store; its events have the versions ``first``, ``first + 1``, ... of the
-    conversation; ``at`` is when it was written.
-    """
-
-    position: int
-    conversation: str
-    first: int
-    id: str
-    at: datetime
-    schema: str
-    events: tuple[AnyEvent, ...]
-
-    @property
-    def last(self) -> int:
-        """The version of its last event."""
-        return self.first + len(self.events) - 1
 
 
 class Store:
@@ -122,10 +46,10 @@ class Store:
     beneath fails or is damaged. May be used from several threads; a conversation may not.
     """
 
-    def __init__(self, log: Log, *, clock: Clock | None = None) -> None:
+    def __init__(self, log: Log, *, clock: Clock | None = None, application: Application | None = None) -> None:
         """Keep conversations in this log; ``branchlog.open`` makes one from an address."""
         self.log = log
-        self._clock = clock
+        self._home = Home(namespace=log.namespace, clock=clock, codec=Codec(application), local=log)
 
     def __enter__(self) -> Self:
         return self
@@ -150,7 +74,7 @@ class Store:
 
     def within(self, namespace: str) -> Store:
         """The same store, seen from another namespace. Closing either closes both."""
-        return Store(self.log.within(namespace), clock=self._clock)
+        return Store(self.log.within(namespace), clock=self._home.clock, application=self._home.codec.application)
 
     def create(
         self,
@@ -165,12 +89,12 @@ class Store:
         Raises ``AlreadyExists`` or ``ConversationDeleted`` where the id is taken or was, now or when it is saved.
         """
         if id is not None:
-            _run(self.log, _check_free(id))
-        return _started(self.namespace, self._clock, id, title, system, metadata)
+            run(self.log, _steps.check_free(id))
+        return _steps.started(self._home, id, title, system, metadata)
 
     def load(self, id: str) -> Conversation:
         """Open a conversation. Raises ``ConversationNotFound``."""
-        return _run(self.log, _load(id, self.namespace, self._clock))
+        return run(self.log, _steps.load(self._home, id))
 
     def save(self, chat: Conversation, *, on_conflict: Literal["merge", "raise"] = "merge") -> int:
         """Write what is pending as one commit; durable when this returns. Returns the version that is saved.
@@ -179,7 +103,7 @@ class Store:
         pending while ``VersionConflict`` is raised. With nothing pending, nothing happens. After a ``BackendError`` the
         same call may be made again: what was written after all is not written twice.
         """
-        return _run(self.log, _save(chat, self.namespace, on_conflict))
+        return run(self.log, _steps.save(self._home, chat, on_conflict))
 
     @contextmanager
     def editing(self, id: str) -> Iterator[Conversation]:
@@ -193,22 +117,22 @@ class Store:
     def messages(self, id: str, *, at: NodeLike | Moment | None = None) -> Messages:
         """The messages that a model is sent: those on the path to the default cursor.
 
-        Reads that path only, however large the tree is. With ``at`` (a node, an expression, a version or a time) the
-        conversation is loaded. Raises ``ConversationNotFound``.
+        Reads that path only, however large the tree is; with a version as ``at``, the path to where the cursor was
+        then. With a node, an expression or a time the conversation is opened first. Raises ``NotFound``.
         """
-        return _run(self.log, _messages(id, at, self.namespace))
+        return run(self.log, _steps.messages(self._home, id, at))
 
     def describe(self, id: str) -> Summary:
         """What a listing says of this conversation. Raises ``ConversationNotFound``."""
-        return _run(self.log, _describe(id))
+        return run(self.log, _steps.describe(id))
 
     def commits(self, id: str, *, after: int = 0) -> tuple[Change, ...]:
         """The commits of a conversation that hold a version above ``after``. Raises ``ConversationNotFound``."""
-        return _run(self.log, _commits(id, after))
+        return run(self.log, _steps.commits_of(self._home, id, after))
 
     def changes(self, *, after: int = 0, limit: int | None = None) -> tuple[Change, ...]:
         """The commits of all conversations with a position above ``after``, in the order in which they were written."""
-        return _run(self.log, _changes(after, limit))
+        return run(self.log, _steps.changes(self._home, after, limit))
 
     def subscribe(self, *, after: int = 0, idle_seconds: float | None = None) -> Iterator[Change]:
         """Every commit with a position above ``after``, those of the past and then each new one as it arrives.
@@ -244,19 +168,38 @@ class Store:
 
         ``metadata`` keeps those that have these values under these keys. ``after`` is the ``next`` of the page before.
         """
-        return _run(self.log, _list(metadata, order, limit, after))
+        return run(self.log, _steps.page(metadata, order, limit, after))
 
     def find(self, prefix: str, *, limit: int = LIST_LIMIT) -> tuple[Summary, ...]:
         """The conversations whose id begins with a prefix, in order of id, at most ``limit`` of them."""
-        return _run(self.log, _find(prefix, limit))
+        return run(self.log, _steps.find(prefix, limit))
 
     def count(self, *, metadata: dict[str, Json] | None = None) -> int:
         """How many conversations there are, or have these values in their metadata."""
-        return _run(self.log, _count(metadata))
+        return run(self.log, _steps.count(metadata))
+
+    def snapshot(self, id: str) -> int:
+        """Take a snapshot of a conversation now; the version that its snapshots reach. Saving takes them by itself."""
+        return run(self.log, _steps.take_snapshot(self._home, id))
+
+    def snapshots(self, id: str) -> tuple[SnapshotInfo, ...]:
+        """The snapshots of a conversation, in order of versions."""
+        return run(self.log, _steps.list_snapshots(self._home, id))
+
+    def drop_snapshots(self, id: str) -> int:
+        """Forget the snapshots of a conversation; how many there were. Nothing is lost: they are a cache."""
+        return run(self.log, _steps.drop_snapshots(id))
+
+    def verify(self, id: str) -> Verification:
+        """Replay a conversation from its log, and compare with its snapshots and the catalog.
+
+        Raises ``CorruptLog`` where the log itself is damaged.
+        """
+        return run(self.log, _steps.verify(self._home, id))
 
     def delete(self, id: str) -> None:
         """Take a conversation away for good. Its id is not used again. Raises ``ConversationNotFound``."""
-        _run(self.log, _delete(id))
+        run(self.log, _steps.delete(id))
 
     def close(self) -> None:
         """Let go of the file or connection. Closing twice is allowed."""
@@ -266,10 +209,10 @@ class Store:
 class AsyncStore:
     """Conversations kept in a log, with the methods of ``Store`` awaited; each is described there."""
 
-    def __init__(self, log: AsyncLog, *, clock: Clock | None = None) -> None:
+    def __init__(self, log: AsyncLog, *, clock: Clock | None = None, application: Application | None = None) -> None:
         """Keep conversations in this log; ``branchlog.open_async`` makes one from an address."""
         self.log = log
-        self._clock = clock
+        self._home = Home(namespace=log.namespace, clock=clock, codec=Codec(application), local=log.blocking)
 
     async def __aenter__(self) -> Self:
         return self
@@ -294,7 +237,7 @@ class AsyncStore:
 
     def within(self, namespace: str) -> AsyncStore:
         """As ``Store.within``."""
-        return AsyncStore(self.log.within(namespace), clock=self._clock)
+        return AsyncStore(self.log.within(namespace), clock=self._home.clock, application=self._home.codec.application)
 
     async def create(
         self,
@@ -306,16 +249,16 @@ class AsyncStore:
     ) -> Conversation:
         """As ``Store.create``."""
         if id is not None:
-            await _await(self.log, _check_free(id))
-        return _started(self.namespace, self._clock, id, title, system, metadata)
+            await run_async(self.log, _steps.check_free(id))
+        return _steps.started(self._home, id, title, system, metadata)
 
     async def load(self, id: str) -> Conversation:
         """As ``Store.load``."""
-        return await _await(self.log, _load(id, self.namespace, self._clock))
+        return await run_async(self.log, _steps.load(self._home, id))
 
     async def save(self, chat: Conversation, *, on_conflict: Literal["merge", "raise"] = "merge") -> int:
         """As ``Store.save``. Saves that are made at once share one fsync."""
-        return await _await(self.log, _save(chat, self.namespace, on_conflict))
+        return await run_async(self.log, _steps.save(self._home, chat, on_conflict))
 
     @asynccontextmanager
     async def editing(self, id: str) -> AsyncIterator[Conversation]:
@@ -328,19 +271,19 @@ class AsyncStore:
 
     async def messages(self, id: str, *, at: NodeLike | Moment | None = None) -> Messages:
         """As ``Store.messages``."""
-        return await _await(self.log, _messages(id, at, self.namespace))
+        return await run_async(self.log, _steps.messages(self._home, id, at))
 
     async def describe(self, id: str) -> Summary:
         """As ``Store.describe``."""
-        return await _await(self.log, _describe(id))
+        return await run_async(self.log, _steps.describe(id))
 
     async def commits(self, id: str, *, after: int = 0) -> tuple[Change, ...]:
         """As ``Store.commits``."""
-        return await _await(self.log, _commits(id, after))
+        return await run_async(self.log, _steps.commits_of(self._home, id, after))
 
     async def changes(self, *, after: int = 0, limit: int | None = None) -> tuple[Change, ...]:
         """As ``Store.changes``."""
-        return await _await(self.log, _changes(after, limit))
+        return await run_async(self.log, _steps.changes(self._home, after, limit))
 
     async def subscribe(self, *, after: int = 0, idle_seconds: float | None = None) -> AsyncIterator[Change]:
         """As ``Store.subscribe``."""
@@ -371,19 +314,35 @@ class AsyncStore:
         after: str | None = None,
     ) -> Page:
         """As ``Store.list``."""
-        return await _await(self.log, _list(metadata, order, limit, after))
+        return await run_async(self.log, _steps.page(metadata, order, limit, after))
 
     async def find(self, prefix: str, *, limit: int = LIST_LIMIT) -> tuple[Summary, ...]:
         """As ``Store.find``."""
-        return await _await(self.log, _find(prefix, limit))
+        return await run_async(self.log, _steps.find(prefix, limit))
 
     async def count(self, *, metadata: dict[str, Json] | None = None) -> int:
         """As ``Store.count``."""
-        return await _await(self.log, _count(metadata))
+        return await run_async(self.log, _steps.count(metadata))
+
+    async def snapshot(self, id: str) -> int:
+        """As ``Store.snapshot``."""
+        return await run_async(self.log, _steps.take_snapshot(self._home, id))
+
+    async def snapshots(self, id: str) -> tuple[SnapshotInfo, ...]:
+        """As ``Store.snapshots``."""
+        return await run_async(self.log, _steps.list_snapshots(self._home, id))
+
+    async def drop_snapshots(self, id: str) -> int:
+        """As ``Store.drop_snapshots``."""
+        return await run_async(self.log, _steps.drop_snapshots(id))
+
+    async def verify(self, id: str) -> Verification:
+        """As ``Store.verify``."""
+        return await run_async(self.log, _steps.verify(self._home, id))
 
     async def delete(self, id: str) -> None:
         """As ``Store.delete``."""
-        await _await(self.log, _delete(id))
+        await run_async(self.log, _steps.delete(id))
 
     async def close(self) -> None:
         """As ``Store.close``."""
@@ -399,17 +358,25 @@ def open(
     namespace: str = "",
     durability: Durability = "full",
     create: bool = True,
+    read_only: bool = False,
     clock: Clock | None = None,
+    application: Application | None = None,
 ) -> Store:
     """Open the store at an address: a path or ``sqlite:PATH`` for one SQLite file, ``memory:`` for none.
 
-    A file that is not there is made, unless ``create`` is false. ``durability="relaxed"`` saves without waiting for the
-    disk: a power loss may take the last commits, a crash of the program takes none. ``clock`` gives the time of events.
+    A file that is not there is made, unless ``create`` is false; ``read_only`` leaves every byte as it is.
+    ``durability="relaxed"`` saves without waiting for the disk: a power loss may take the last commits, a crash of
+    the program takes none. ``clock`` gives the time of events; ``application`` takes the metadata of an application
+    up to its present version when it is read.
 
     Raises ``InvalidInput`` for an address that leads nowhere, ``StoreNotFound``, ``NotAStore``, ``SchemaVersionError``,
     ``CorruptLog`` and ``BackendError``.
     """
-    return Store(_open_log(address, namespace, durability, create), clock=clock)
+    return Store(
+        _open_log(address, namespace, durability, create=create, read_only=read_only),
+        clock=clock,
+        application=application,
+    )
 
 
 class Opening:
@@ -441,7 +408,9 @@ def open_async(
     namespace: str = "",
     durability: Durability = "full",
     create: bool = True,
+    read_only: bool = False,
     clock: Clock | None = None,
+    application: Application | None = None,
 ) -> Opening:
     """Open the store at an address, for use with ``await``; otherwise as ``open``.
 
@@ -451,7 +420,8 @@ def open_async(
     def opened() -> AsyncStore:
         from branchlog.logs.bridges import AsyncBridge
 
-        return AsyncStore(AsyncBridge(_open_log(address, namespace, durability, create)), clock=clock)
+        log = AsyncBridge(_open_log(address, namespace, durability, create=create, read_only=read_only))
+        return AsyncStore(log, clock=clock, application=application)
 
     return Opening(opened)
 
@@ -459,7 +429,9 @@ def open_async(
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):(?://(?=/|$))?", re.ASCII)
 
 
-def _open_log(address: str | os.PathLike[str], namespace: str, durability: Durability, create: bool) -> Log:
+def _open_log(
+    address: str | os.PathLike[str], namespace: str, durability: Durability, *, create: bool, read_only: bool
+) -> Log:
     if durability not in ("full", "relaxed"):
         raise InvalidInput(f"durability is 'full' or 'relaxed', not {durability!r}")
     if not isinstance(address, str | os.PathLike):
@@ -472,7 +444,7 @@ def _open_log(address: str | os.PathLike[str], namespace: str, durability: Durab
         from branchlog.logs.sqlite import SqliteLog
 
         path = text if scheme is None else text[scheme.end() :]
-        return SqliteLog(path, namespace=namespace, durability=durability, create=create)
+        return SqliteLog(path, namespace=namespace, durability=durability, create=create, read_only=read_only)
     if scheme[1] == "memory" and scheme.end() == len(text):
         from branchlog.logs.memory import MemoryLog
 
@@ -480,277 +452,3 @@ def _open_log(address: str | os.PathLike[str], namespace: str, durability: Durab
     raise InvalidInput(
         f"no backend for {text!r}; there are: a path, sqlite:PATH, memory: (for a path with a colon, ./{text})"
     )
-
-
-# Making the calls.
-
-
-def _run(log: Log, steps: Steps[T]) -> T:
-    """Make the calls."""
-    try:
-        call = next(steps)
-        while True:
-            try:
-                answer = call(log)
-            except Exception as error:  # noqa: BLE001 - the steps may know what to do about it
-                call = steps.throw(error)
-            else:
-                call = steps.send(answer)
-    except StopIteration as end:
-        result: T = end.value
-        return result
-
-
-async def _await(log: AsyncLog, steps: Steps[T]) -> T:
-    """Make the calls, awaiting each answer."""
-    try:
-        call = next(steps)
-        while True:
-            try:
-                answer = await call(log)
-            except Exception as error:  # noqa: BLE001 - the steps may know what to do about it
-                call = steps.throw(error)
-            else:
-                call = steps.send(answer)
-    except StopIteration as end:
-        result: T = end.value
-        return result
-
-
-# What a store does, as steps.
-
-
-def _started(
-    namespace: str,
-    clock: Clock | None,
-    id: str | None,
-    title: str | None,
-    system: str | Message | None,
-    metadata: dict[str, Json] | None,
-) -> Conversation:
-    chat = Conversation.start(id, title=title, system=system, metadata=metadata, namespace=namespace, clock=clock)
-    chat._belongs_to_store = True
-    return chat
-
-
-def _check_free(id: str) -> Steps[None]:
-    check_name(id, "the id of a conversation")
-    if (yield lambda log: log.head(id)) is not None:
-        raise AlreadyExists(f"conversation {id!r} exists already; load it")
-
-
-def _load(id: str, namespace: str, clock: Clock | None) -> Steps[Conversation]:
-    check_name(id, "the id of a conversation")
-    chat = Conversation(id, namespace=namespace, clock=clock)
-    while True:
-        commits = yield lambda log: log.read(id, after=chat.saved_version, limit=PAGE_COMMITS)
-        chat._fold(commits)
-        if len(commits) < PAGE_COMMITS:
-            break
-    if not chat.version:
-        raise ConversationNotFound(id)
-    chat._belongs_to_store = True
-    return chat
-
-
-def _save(chat: Conversation, namespace: str, on_conflict: str) -> Steps[int]:
-    if on_conflict not in ("merge", "raise"):
-        raise InvalidInput(f"on_conflict is 'merge' or 'raise', not {on_conflict!r}")
-    if chat._namespace != namespace:
-        raise InvalidInput(f"conversation {chat.id!r} is of namespace {chat._namespace!r}, this store is {namespace!r}")
-    chat._belongs_to_store = True
-    while chat.pending:
-        yield from _save_once(chat, on_conflict)
-    return chat.saved_version
-
-
-def _save_once(chat: Conversation, on_conflict: str) -> Steps[None]:
-    commit = chat._next_commit()
-    before = commit.first - 1
-    entry = _entry_of(chat, commit.last)
-    try:
-        answer = yield lambda log: log.append(commit, expected=before, entry=entry)
-    except VersionConflict:
-        if before == 0:
-            raise AlreadyExists(f"conversation {chat.id!r} exists already; load it and say it there") from None
-        if on_conflict == "raise":
-            raise
-        chat._merge((yield lambda log: log.read(chat.id, after=before)))
-    else:
-        chat._saved(answer.commit)
-
-
-def _entry_of(chat: Conversation, version: int) -> Entry:
-    """What the catalog will say once the events up to this version are saved."""
-    state = chat._state
-    now = version == state.version
-    return Entry(
-        id=chat.id,
-        version=version,
-        title=state.title if now else state.title_at(version),
-        metadata=copied(state.metadata if now else state.metadata_at(version)),
-        created=state.times[0],
-        updated=state.peaks[version - 1],
-        nodes=state.arrays.count_at(version),
-        branches=state.arrays.leaf_count() if now else len(chat.tree.at(version).leaves),
-        cursors={name: state.arrays.versions[node] for name, node in state.cursors_at(version).items()},
-    )
-
-
-def _messages(id: str, at: NodeLike | Moment | None, namespace: str) -> Steps[Messages]:
-    if at is None:
-        entry = yield from _entry(id)
-        if MAIN in entry.cursors:
-            return (yield from _path(id, entry.cursors[MAIN]))
-    chat = yield from _load(id, namespace, None)
-    return chat.messages(at)
-
-
-def _path(id: str, version: int) -> Steps[Messages]:
-    """Follow the parents of a node up to the root, reading as few commits as may be.
-
-    A read begins at the commit of the node that is wanted and goes back from there. Where the path used most of what
-    was read it is likely a line, and the next read is twice as long; where it used little, the next is short.
-    """
-    upwards: Messages = []
-    limit = PATH_COMMITS_MIN
-    while version:
-        commits = yield _read_back(id, version, limit)
-        nodes = {found: event for commit in commits for found, event in _nodes_of(commit)}
-        used = 0
-        while version and version >= commits[-1].first:
-            event = nodes.get(version)
-            if event is None:
-                raise CorruptLog(f"{id!r}", f"no event added a node at version {version}, where the path leads")
-            if event.message is not msgspec.UNSET:
-                upwards.append(decode(event.message))
-            version = event.parent if isinstance(event, NodeAdded) else 0
-            used += 1
-        grown = limit * 2 if used * 2 > len(commits) else limit // 2
-        limit = min(max(grown, PATH_COMMITS_MIN), PATH_COMMITS_MAX)
-    return upwards[::-1]
-
-
-def _read_back(id: str, version: int, limit: int) -> Callable[[Any], Any]:
-    return lambda log: log.read(id, until=version, limit=limit, backward=True)
-
-
-def _nodes_of(commit: Commit) -> Iterator[tuple[int, NodeAdded | ConversationStarted]]:
-    for version, event in enumerate(codec.decode_events(commit), commit.first):
-        if isinstance(event, NodeAdded | ConversationStarted):
-            yield version, event
-
-
-def _entry(id: str) -> Steps[Entry]:
-    check_name(id, "the id of a conversation")
-    entry = yield lambda log: log.entry(id)
-    if entry is None:
-        raise ConversationNotFound(id)
-    return entry  # type: ignore[no-any-return]  # what a log answers to entry
-
-
-def _describe(id: str) -> Steps[Summary]:
-    return _summary((yield from _entry(id)))
-
-
-def _commits(id: str, after: int) -> Steps[tuple[Change, ...]]:
-    yield from _entry(id)
-    commits = yield lambda log: log.read(id, after=after)
-    return tuple(map(_change, commits))
-
-
-def _changes(after: int, limit: int | None) -> Steps[tuple[Change, ...]]:
-    commits = yield lambda log: log.read_all(after=after, limit=limit)
-    return tuple(map(_change, commits))
-
-
-def _change(commit: Commit) -> Change:
-    return Change(
-        position=commit.position,
-        conversation=commit.stream,
-        first=commit.first,
-        id=commit.id.hex(),
-        at=to_datetime(commit.at),
-        schema=commit.schema,
-        events=tuple(codec.decode_events(commit)),
-    )
-
-
-def _list(metadata: dict[str, Json] | None, order: Listing, limit: int, after: str | None) -> Steps[Page]:
-    column, descending = _order(order)
-    if type(limit) is not int or limit < 1:
-        raise InvalidInput(f"a page has at least one conversation; found limit {limit!r}")
-    query = Query(
-        metadata=_wanted(metadata),
-        order=column,
-        descending=descending,
-        limit=limit + 1,
-        after=None if after is None else _read_token(after, order),
-    )
-    entries = yield lambda log: log.entries(query)
-    shown = entries[:limit]
-    more = _token(order, order_value(shown[-1], column), shown[-1].id) if len(entries) > limit else None
-    return Page(tuple(map(_summary, shown)), more)
-
-
-def _find(prefix: str, limit: int) -> Steps[tuple[Summary, ...]]:
-    check_name(prefix, "the beginning of an id")
-    try:
-        exact = yield lambda log: log.entry(prefix)
-    except ConversationDeleted:
-        exact = None
-    longer = yield lambda log: log.entries(Query(order="id", descending=False, limit=limit, after=(prefix, prefix)))
-    entries = [entry for entry in longer if entry.id.startswith(prefix)]
-    return tuple(map(_summary, entries if exact is None else [exact, *entries]))[:limit]
-
-
-def _count(metadata: dict[str, Json] | None) -> Steps[int]:
-    count = yield lambda log: log.count(_wanted(metadata))
-    return count  # type: ignore[no-any-return]  # what a log answers to count
-
-
-def _delete(id: str) -> Steps[None]:
-    check_name(id, "the id of a conversation")
-    if not (yield lambda log: log.delete(id)):
-        raise ConversationNotFound(id)
-
-
-def _wanted(metadata: dict[str, Json] | None) -> dict[str, Json]:
-    check_metadata(metadata if metadata is not None else {}, "the metadata to look for")
-    return metadata or {}
-
-
-def _summary(entry: Entry) -> Summary:
-    return Summary(
-        id=entry.id,
-        title=entry.title,
-        metadata=entry.metadata,
-        created=to_datetime(entry.created),
-        updated=to_datetime(entry.updated),
-        version=entry.version,
-        nodes=entry.nodes,
-        branches=entry.branches,
-    )
-
-
-def _order(order: str) -> tuple[Order, bool]:
-    for column in ORDERS:
-        if order in (column, f"-{column}"):
-            return column, order.startswith("-")
-    raise InvalidInput(f"no order {order!r}; there are: {', '.join(ORDERS)}, each with a minus for the other way round")
-
-
-def _token(order: str, value: int | str, id: str) -> str:
-    """Where a page ends, as text to hand out and take back."""
-    return base64.urlsafe_b64encode(msgspec.json.encode([order, value, id])).decode().rstrip("=")
-
-
-def _read_token(token: str, order: str) -> tuple[int | str, str]:
-    try:
-        data = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-        of, value, id = msgspec.json.decode(data, type=tuple[str, int | str, str])
-    except (ValueError, TypeError, binascii.Error, msgspec.MsgspecError) as error:
-        raise InvalidInput(f"not the 'next' of a page: {token!r}") from error
-    if of != order:
-        raise InvalidInput(f"this 'next' is of a page in order {of!r}; the listing asked for is in order {order!r}")
-    return value, id

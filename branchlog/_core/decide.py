@@ -6,7 +6,7 @@ microseconds since 1970 UTC.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from msgspec import UNSET, Raw, UnsetType
@@ -21,10 +21,12 @@ from branchlog._core.events import (
     Event,
     NodeAdded,
     NodeAnnotated,
+    NodeRedacted,
 )
 from branchlog._core.expression import check_name
-from branchlog._core.message import Json, Message
+from branchlog._core.message import Json, Message, patch_between
 from branchlog._core.projection import Projection
+from branchlog._core.tree import Node
 from branchlog.errors import AlreadyExists, CursorNotFound, InvalidInput, NothingToUndo
 
 RATING_MIN, RATING_MAX = 1, 5
@@ -139,6 +141,51 @@ def annotate_conversation(
     if title is UNSET and metadata is UNSET:
         return []
     return [ConversationAnnotated(at=at, title=title, metadata=_metadata(metadata))]
+
+
+def redact(state: Projection, at: int, node: int) -> list[Event]:
+    """Say that the content of a node is erased; nothing happens where it was before."""
+    return [] if node in state.redacted else [NodeRedacted(at=at, node=state.arrays.versions[node])]
+
+
+def restore(state: Projection, at: int, version: int) -> list[Event]:
+    """Make what is on show, and what is said about it, what it was at a version. Nodes that came later stay."""
+    return [
+        *_restore_about(state, at, version),
+        *_restore_notes(state, at, version),
+        *_restore_cursors(state, at, version),
+    ]
+
+
+def _restore_about(state: Projection, at: int, version: int) -> Iterator[Event]:
+    title, metadata = state.title_at(version), patch_between(state.metadata, state.metadata_at(version))
+    if title != state.title or metadata:
+        yield ConversationAnnotated(at=at, title=title if title != state.title else UNSET, metadata=metadata or UNSET)
+
+
+def _restore_notes(state: Projection, at: int, version: int) -> Iterator[Event]:
+    for index in sorted(state.notes):
+        now, then = Node(state, index), Node(state, index, version)
+        if state.arrays.versions[index] > version or state.notes[index][-1][0] <= version:
+            continue
+        metadata = patch_between(now.metadata, then.metadata)
+        changes: dict[str, Any] = {
+            name: getattr(then, name)
+            for name in ("label", "rating", "bookmark", "hidden")
+            if getattr(then, name) != getattr(now, name)
+        }
+        if metadata:
+            changes["metadata"] = metadata
+        if changes:
+            yield NodeAnnotated(at=at, node=now.version, **changes)
+
+
+def _restore_cursors(state: Projection, at: int, version: int) -> Iterator[Event]:
+    now, then = state.cursors_at(state.version), state.cursors_at(version)
+    for name in sorted(now.keys() | then.keys()):
+        if now.get(name) != then.get(name):
+            to = state.arrays.versions[then[name]] if name in then else None
+            yield CursorMoved(at=at, to=to, cursor=name)
 
 
 def where(state: Projection, cursor: str) -> int:

@@ -88,6 +88,15 @@ class ConversationAnnotated(
     metadata: dict[str, Any] | UnsetType = UNSET
 
 
+class NodeRedacted(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="node-redacted"
+):
+    """The content of the node of version ``node`` was erased from the log, where an empty message stands instead."""
+
+    at: Microseconds
+    node: int
+
+
 class UnknownEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event of a later minor version of the vocabulary: it keeps its version and changes nothing here.
 
@@ -98,8 +107,20 @@ class UnknownEvent(msgspec.Struct, frozen=True, kw_only=True):
     raw: bytes
 
 
-Event = ConversationStarted | NodeAdded | CursorMoved | NodeAnnotated | ConversationAnnotated
+class SeveralEvents(msgspec.Struct, frozen=True, kw_only=True):
+    """What one event of an earlier vocabulary means now, where that is several events or none; they share its version.
+
+    Never written. At most one of them adds a node.
+    """
+
+    at: int
+    events: tuple[Any, ...]
+
+
+EVENTS = (ConversationStarted, NodeAdded, CursorMoved, NodeAnnotated, ConversationAnnotated, NodeRedacted)
+
+Event = ConversationStarted | NodeAdded | CursorMoved | NodeAnnotated | ConversationAnnotated | NodeRedacted
 """An event as it is written."""
 
-AnyEvent = Event | UnknownEvent
+AnyEvent = Event | UnknownEvent | SeveralEvents
 """An event as it is read."""

@@ -252,6 +252,19 @@ def _kind(value: object) -> str:
     return "None" if value is None else f"a value of type {type(value).__name__}"
 
 
+def patch_between(before: Mapping[str, Json], after: Mapping[str, Json]) -> dict[str, Json]:
+    """The merge patch that makes ``after`` of ``before``; a None that is to be set cannot be told, and is left out."""
+    patch: dict[str, Json] = {key: None for key in before if key not in after}
+    for key, value in after.items():
+        was = before.get(key)
+        if isinstance(value, dict) and isinstance(was, dict):
+            if inner := patch_between(was, value):
+                patch[key] = inner
+        elif value != was and value is not None:
+            patch[key] = value
+    return patch
+
+
 def merge_patch(target: Mapping[str, Json], patch: Mapping[str, Json]) -> dict[str, Json]:
     """The target after a JSON merge patch (RFC 7396): None takes a key away, a dict is merged, all else replaces.
 

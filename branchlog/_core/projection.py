@@ -11,6 +11,7 @@ themselves through ``shifts``.
 
 from __future__ import annotations
 
+import enum
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
@@ -20,6 +21,7 @@ from operator import itemgetter
 from typing import Any, TypeAlias, TypeVar
 
 from msgspec import UNSET, Raw
+from msgspec.structs import replace
 
 from branchlog._core.arrays import NONE, Arrays
 from branchlog._core.events import (
@@ -30,8 +32,11 @@ from branchlog._core.events import (
     CursorMoved,
     NodeAdded,
     NodeAnnotated,
+    NodeRedacted,
+    SeveralEvents,
 )
 from branchlog._core.message import Json, merge_patch
+from branchlog._core.redact import blank
 from branchlog.errors import CorruptLog, InvalidInput
 
 T = TypeVar("T")
@@ -57,6 +62,15 @@ def to_microseconds(moment: datetime) -> int:
 def to_datetime(microseconds: int) -> datetime:
     """The aware UTC datetime of so many microseconds since 1970."""
     return EPOCH + timedelta(microseconds=microseconds)
+
+
+class Absent(enum.Enum):
+    """What stands in place of a message that a snapshot left out, until it is looked at."""
+
+    ABSENT = "absent"
+
+
+ABSENT = Absent.ABSENT
 
 
 class CursorHistory:
@@ -123,9 +137,11 @@ class Projection:
         "arrays",
         "contents",
         "cursors",
+        "fetch",
         "labels",
         "metadata",
         "notes",
+        "redacted",
         "shifts",
         "times",
         "title",
@@ -133,7 +149,9 @@ class Projection:
 
     def __init__(self) -> None:
         self.arrays = Arrays()
-        self.contents: list[Raw | None] = []
+        self.contents: list[Raw | Absent | None] = []
+        self.fetch: Callable[[int], None] | None = None
+        self.redacted: dict[int, int] = {}
         self.times = array("q")
         self.cursors: dict[str, CursorHistory] = {MAIN: CursorHistory()}
         self.notes: dict[int, History[NodeAnnotated]] = {}
@@ -148,6 +166,27 @@ class Projection:
     def version(self) -> int:
         """The number of events so far."""
         return len(self.times)
+
+    def content(self, node: int) -> Raw | None:
+        """The message of a node as it is stored; None where it has none. Fetches what a snapshot left out."""
+        content = self.contents[node]
+        if content is ABSENT:
+            if self.fetch is None:
+                raise CorruptLog(f"node {node}", "its message was left out and there is no log to fetch it from")
+            self.fetch(self.arrays.versions[node])
+            content = self.contents[node]
+        if content is ABSENT:
+            raise CorruptLog(f"node {node}", f"the log has no message at version {self.arrays.versions[node]}")
+        return content
+
+    def fill(self, first: int, events: Iterable[AnyEvent]) -> None:
+        """Put messages in place that were left out: those of the events from version ``first`` on."""
+        for version, event in enumerate(events, first):
+            for part in parts(event):
+                if isinstance(part, NodeAdded | ConversationStarted):
+                    node = self.arrays.index_of(version)
+                    if node != NONE and self.contents[node] is ABSENT:
+                        self.contents[node] = None if part.message is UNSET else part.message
 
     # What was so, when.
 
@@ -228,6 +267,7 @@ class Projection:
         self.cursors = {name: history for name, history in self.cursors.items() if history.versions or name == MAIN}
         self.notes = _rewound(self.notes, version)
         self.labels = _rewound(self.labels, version)
+        self.redacted = {node: when for node, when in self.redacted.items() if when <= version}
         del self.about[len(until(self.about, version)) :]
         self.title, self.metadata = self.title_at(version), self.metadata_at(version)
 
@@ -244,7 +284,7 @@ def evolve(state: Projection, event: AnyEvent) -> None:
     evolve_all(state, (event,))
 
 
-def evolve_all(state: Projection, events: Iterable[AnyEvent]) -> None:
+def evolve_all(state: Projection, events: Iterable[AnyEvent]) -> None:  # noqa: C901 - one branch for each event
     """Fold events, in order. Loading is this loop and little else, so it goes straight to the arrays."""
     times, contents, cursors = state.times, state.contents, state.cursors
     versions, parents = state.arrays.versions, state.arrays.parents
@@ -262,7 +302,7 @@ def evolve_all(state: Projection, events: Iterable[AnyEvent]) -> None:
                 history = cursors[event.cursor] = CursorHistory()
             history.moved(version, node, event.by)
         elif isinstance(event, NodeAnnotated):
-            _annotated(state, version, event)
+            annotate(state, version, _index(state, event.node), event)
         elif isinstance(event, ConversationAnnotated):
             state.about.append((version, event))
             if event.title is not UNSET:
@@ -271,7 +311,18 @@ def evolve_all(state: Projection, events: Iterable[AnyEvent]) -> None:
                 state.metadata = merge_patch(state.metadata, event.metadata)
         elif isinstance(event, ConversationStarted):
             _started(state, version, event)
+        elif isinstance(event, NodeRedacted):
+            _redacted(state, version, _index(state, event.node))
+        elif isinstance(event, SeveralEvents):
+            for part in event.events:
+                evolve(state, part)
+                times.pop()
         times.append(event.at)
+
+
+def parts(event: AnyEvent) -> tuple[AnyEvent, ...]:
+    """The events that have one version: one, but for one of an earlier vocabulary that was split or dropped."""
+    return event.events if isinstance(event, SeveralEvents) else (event,)
 
 
 def _started(state: Projection, version: int, event: ConversationStarted) -> None:
@@ -285,8 +336,18 @@ def _started(state: Projection, version: int, event: ConversationStarted) -> Non
     state.title, state.metadata = event.title, dict(event.metadata)
 
 
-def _annotated(state: Projection, version: int, event: NodeAnnotated) -> None:
-    node = _index(state, event.node)
+def _redacted(state: Projection, version: int, node: int) -> None:
+    """Blank what is held of the node, too: what is read from the log later is blank already."""
+    state.redacted.setdefault(node, version)
+    content = state.contents[node]
+    if isinstance(content, Raw):
+        state.contents[node] = blank(content)
+    if node in state.notes:
+        state.notes[node] = [(when, replace(note, metadata=UNSET)) for when, note in state.notes[node]]
+
+
+def annotate(state: Projection, version: int, node: int, event: NodeAnnotated) -> None:
+    """Fold what was said about a node."""
     if event.label is not UNSET:
         before = state.label_at(node, version)
         if before is not None and before != event.label:

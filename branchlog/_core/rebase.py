@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from branchlog._core.events import CursorMoved, Event, NodeAdded, NodeAnnotated
+from branchlog._core.events import CursorMoved, Event, NodeAdded, NodeAnnotated, NodeRedacted
 from branchlog._core.projection import Projection, evolve_all
 from branchlog.errors import BranchlogError
 
@@ -24,7 +24,7 @@ def shifted(event: E, base: int, by: int) -> E:
         return replace(event, parent=later(event.parent))
     if isinstance(event, CursorMoved) and event.to is not None:
         return replace(event, to=later(event.to))
-    if isinstance(event, NodeAnnotated):
+    if isinstance(event, NodeAnnotated | NodeRedacted):
         return replace(event, node=later(event.node))
     return event
 

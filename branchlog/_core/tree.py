@@ -105,7 +105,7 @@ class Node:
 
         Decoded from the stored bytes at each call: changing the value changes nothing in the tree.
         """
-        content = self._state.contents[self.index]
+        content = self._state.content(self.index)
         return None if content is None else decode(content)
 
     @property
@@ -180,6 +180,11 @@ class Node:
         return bool(last_set(self._notes, self._version, lambda note: note.hidden))
 
     @property
+    def redacted(self) -> bool:
+        """Whether the content was erased from the log, by then; what is erased is erased for every moment."""
+        return self._state.redacted.get(self.index, EVER + 1) <= self._version
+
+    @property
     def metadata(self) -> dict[str, Json]:
         """The metadata of the message with what was annotated since merged in."""
         message = self.message
@@ -188,6 +193,16 @@ class Node:
             if note.metadata is not UNSET:
                 metadata = merge_patch(metadata, note.metadata)
         return copied(metadata)
+
+    @property
+    def annotations(self) -> dict[str, Json]:
+        """What was said about the node, by name, as ``Conversation.annotate`` takes it; metadata is the patch of it."""
+        patch: dict[str, Json] = {}
+        for _, note in until(self._notes, self._version):
+            if note.metadata is not UNSET:
+                patch = merge_patch(patch, note.metadata)
+        said = {"label": self.label, "rating": self.rating, "bookmark": self.bookmark, "hidden": self.hidden}
+        return {name: value for name, value in {**said, "metadata": copied(patch)}.items() if value}
 
     @property
     def _notes(self) -> Sequence[Any]:

@@ -12,13 +12,13 @@ method may be called from any thread.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import attrs
 import msgspec
 
-from branchlog.commit import Commit, Head, genesis, is_whole, reseal, same_content
+from branchlog.commit import Commit, Head, Snapshot, genesis, is_whole, reseal, same_content
 from branchlog.errors import (
     BackendError,
     BranchlogError,
@@ -54,12 +54,15 @@ class Abilities:
     """What a backend can do beyond the port, declared as data for callers and for the contract kit.
 
     ``durable``: an acknowledged append survives a power loss. ``persistent``: it survives closing. ``shared``: several
-    processes may have the log open at once.
+    processes may have the log open at once. ``snapshots``: it keeps snapshots. ``erases``: what ``redact`` and
+    ``delete`` take away is nowhere in its files when they return.
     """
 
     durable: bool
     persistent: bool
     shared: bool
+    snapshots: bool
+    erases: bool
 
 
 @attrs.frozen(kw_only=True)
@@ -121,6 +124,14 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
     entry: Entry | None = None
 
 
+@attrs.frozen(kw_only=True)
+class Erasure:
+    """Other data to stand in place of a payload: that of the commit whose first event has the version ``first``."""
+
+    first: int
+    data: bytes
+
+
 @runtime_checkable
 class Log(Protocol):
     """A log, blocking."""
@@ -135,6 +146,12 @@ class Log(Protocol):
 
     def within(self, namespace: str) -> Log:
         """The same log, seen from another namespace; closing either closes both."""
+
+    def reopened(self) -> Log:
+        """The same log, open whether this one is or not; closing it closes only what it opened.
+
+        Raises ``LogClosed`` where a log cannot be opened again by itself.
+        """
 
     def append(self, commit: Commit, *, expected: ExpectedVersion, entry: Entry | None = None) -> Appended:
         """Compare and write in one step; durable, where the backend is, when this returns.
@@ -184,6 +201,35 @@ class Log(Protocol):
     def count(self, metadata: dict[str, Any]) -> int:
         """How many conversations have these values in their metadata."""
 
+    def put_entry(self, entry: Entry) -> bool:
+        """Put the catalog right: keep this entry for its stream, if the stream is at the entry's version."""
+
+    def namespaces(self) -> list[str]:
+        """Every namespace in which there is a conversation, in order."""
+
+    def snapshots(self, stream: str) -> list[Snapshot]:
+        """The snapshots of a stream, in order of versions, as they were put; whoever uses one verifies it.
+
+        Raises ``ConversationDeleted``. A backend without the ability has none.
+        """
+
+    def put_snapshot(self, stream: str, snapshot: Snapshot) -> None:
+        """Keep a snapshot in place of any of the same version; nothing happens where there is no such stream."""
+
+    def drop_snapshots(self, stream: str) -> int:
+        """Forget the snapshots of a stream; how many there were."""
+
+    def redact(
+        self, commit: Commit, *, expected: int, erasures: Sequence[Erasure], entry: Entry | None = None
+    ) -> Appended:
+        """Append a commit and in the same step put other data in place of payloads that were written before.
+
+        The commits concerned stay where they are and verify as before; all snapshots of the stream go. Once this has
+        returned, the payloads are in none of the backend's files. Raises as ``append`` does, ``InvalidInput`` for an
+        erasure of a commit that is not there, and ``BackendError`` where something stays behind for now (then it was
+        appended; the same call may be made again).
+        """
+
     def delete(self, stream: str) -> bool:
         """Take the stream and its entry away for good, leaving only the fact that the name was used; False if none was.
 
@@ -205,6 +251,10 @@ class AsyncLog(Protocol):
     @property
     def namespace(self) -> str:
         """As ``Log.namespace``."""
+
+    @property
+    def blocking(self) -> Log | None:
+        """A blocking log of the same commits whose reads are local and short, where there is one."""
 
     def within(self, namespace: str) -> AsyncLog:
         """As ``Log.within``."""
@@ -234,6 +284,26 @@ class AsyncLog(Protocol):
 
     async def count(self, metadata: dict[str, Any]) -> int:
         """As ``Log.count``."""
+
+    async def put_entry(self, entry: Entry) -> bool:
+        """As ``Log.put_entry``."""
+
+    async def namespaces(self) -> list[str]:
+        """As ``Log.namespaces``."""
+
+    async def snapshots(self, stream: str) -> list[Snapshot]:
+        """As ``Log.snapshots``."""
+
+    async def put_snapshot(self, stream: str, snapshot: Snapshot) -> None:
+        """As ``Log.put_snapshot``."""
+
+    async def drop_snapshots(self, stream: str) -> int:
+        """As ``Log.drop_snapshots``."""
+
+    async def redact(
+        self, commit: Commit, *, expected: int, erasures: Sequence[Erasure], entry: Entry | None = None
+    ) -> Appended:
+        """As ``Log.redact``."""
 
     async def delete(self, stream: str) -> bool:
         """As ``Log.delete``."""
@@ -294,6 +364,14 @@ def repeated(commit: Commit, stored: Commit) -> Appended:
     if not same_content(commit, stored):
         raise CommitIdReused(commit.stream, commit.id.hex())
     return Appended(stored, deduplicated=True)
+
+
+def erasable(commit: Commit, stored: Mapping[int, Commit], erasure: Erasure) -> Commit:
+    """The commit that an erasure is about. Raises ``InvalidInput`` where there is none."""
+    found = stored.get(erasure.first)
+    if found is None:
+        raise InvalidInput(f"{commit.stream!r} has no commit at version {erasure.first} to erase")
+    return found
 
 
 def outcome(work: Callable[[], Appended]) -> Appended | Exception:

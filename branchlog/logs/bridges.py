@@ -15,9 +15,9 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any, TypeAlias, TypeVar
 
-from branchlog.commit import Commit, Head
+from branchlog.commit import Commit, Head, Snapshot
 from branchlog.errors import LogClosed
-from branchlog.logs.base import Abilities, Append, Appended, AsyncLog, Entry, ExpectedVersion, Log, Query
+from branchlog.logs.base import Abilities, Append, Appended, AsyncLog, Entry, Erasure, ExpectedVersion, Log, Query
 
 T = TypeVar("T")
 
@@ -109,6 +109,10 @@ class AsyncBridge:
     def namespace(self) -> str:
         return self._log.namespace
 
+    @property
+    def blocking(self) -> Log:
+        return self._log
+
     def within(self, namespace: str) -> AsyncBridge:
         return AsyncBridge(self._log.within(namespace), _writer=self._writer, _readers=self._readers)
 
@@ -139,6 +143,26 @@ class AsyncBridge:
 
     async def count(self, metadata: dict[str, Any]) -> int:
         return await self._run(self._log.count, metadata)
+
+    async def put_entry(self, entry: Entry) -> bool:
+        return await self._run(self._log.put_entry, entry)
+
+    async def namespaces(self) -> list[str]:
+        return await self._run(self._log.namespaces)
+
+    async def snapshots(self, stream: str) -> list[Snapshot]:
+        return await self._run(self._log.snapshots, stream)
+
+    async def put_snapshot(self, stream: str, snapshot: Snapshot) -> None:
+        await self._run(self._log.put_snapshot, stream, snapshot)
+
+    async def drop_snapshots(self, stream: str) -> int:
+        return await self._run(self._log.drop_snapshots, stream)
+
+    async def redact(
+        self, commit: Commit, *, expected: int, erasures: Sequence[Erasure], entry: Entry | None = None
+    ) -> Appended:
+        return await self._run(self._log.redact, commit, expected=expected, erasures=erasures, entry=entry)
 
     async def delete(self, stream: str) -> bool:
         return await self._run(self._log.delete, stream)
@@ -223,6 +247,9 @@ class BlockingBridge:
     def within(self, namespace: str) -> BlockingBridge:
         return BlockingBridge(self._log.within(namespace), self._loop)
 
+    def reopened(self) -> Log:
+        raise LogClosed  # the way to connect was used once
+
     def append(self, commit: Commit, *, expected: ExpectedVersion, entry: Entry | None = None) -> Appended:
         return self._run(self._log.append(commit, expected=expected, entry=entry))
 
@@ -248,6 +275,26 @@ class BlockingBridge:
 
     def count(self, metadata: dict[str, Any]) -> int:
         return self._run(self._log.count(metadata))
+
+    def put_entry(self, entry: Entry) -> bool:
+        return self._run(self._log.put_entry(entry))
+
+    def namespaces(self) -> list[str]:
+        return self._run(self._log.namespaces())
+
+    def snapshots(self, stream: str) -> list[Snapshot]:
+        return self._run(self._log.snapshots(stream))
+
+    def put_snapshot(self, stream: str, snapshot: Snapshot) -> None:
+        self._run(self._log.put_snapshot(stream, snapshot))
+
+    def drop_snapshots(self, stream: str) -> int:
+        return self._run(self._log.drop_snapshots(stream))
+
+    def redact(
+        self, commit: Commit, *, expected: int, erasures: Sequence[Erasure], entry: Entry | None = None
+    ) -> Appended:
+        return self._run(self._log.redact(commit, expected=expected, erasures=erasures, entry=entry))
 
     def delete(self, stream: str) -> bool:
         return self._run(self._log.delete(stream))

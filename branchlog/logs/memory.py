@@ -9,19 +9,21 @@ from typing import Any
 import attrs
 import msgspec
 
-from branchlog.commit import Commit, Head
+from branchlog.commit import Commit, Head, Snapshot, erase
 from branchlog.errors import ConversationDeleted, LogClosed
 from branchlog.logs.base import (
     Abilities,
     Append,
     Appended,
     Entry,
+    Erasure,
     ExpectedVersion,
     Query,
     bare_entry,
     canonical,
     check_commit,
     check_name,
+    erasable,
     order_value,
     outcome,
     placed,
@@ -33,6 +35,7 @@ from branchlog.logs.base import (
 class _Stream:
     entry: Entry
     commits: list[Commit] = attrs.field(factory=list)
+    snapshots: dict[int, Snapshot] = attrs.field(factory=dict)
 
 
 @attrs.define
@@ -49,7 +52,7 @@ class _Shared:
 class MemoryLog:
     """Commits in a list and a dict, gone when the process ends."""
 
-    abilities = Abilities(durable=False, persistent=False, shared=False)
+    abilities = Abilities(durable=False, persistent=False, shared=False, snapshots=True, erases=True)
 
     def __init__(self, namespace: str = "", *, _shared: _Shared | None = None) -> None:
         self.namespace = check_name(namespace, "a namespace", empty=True)
@@ -57,6 +60,9 @@ class MemoryLog:
 
     def within(self, namespace: str) -> MemoryLog:
         return MemoryLog(namespace, _shared=self._shared)
+
+    def reopened(self) -> MemoryLog:
+        return MemoryLog(self.namespace, _shared=attrs.evolve(self._shared, closed=False))
 
     def _stream(self, name: str) -> _Stream | None:
         if self._shared.closed:
@@ -151,6 +157,58 @@ class MemoryLog:
                 and namespace == self.namespace
                 and wanted <= {(key, canonical(value)) for key, value in stream.entry.metadata.items()}
             ]
+
+    def put_entry(self, entry: Entry) -> bool:
+        with self._shared.lock:
+            found = self._stream(entry.id)
+            if found is None or found.entry.version != entry.version:
+                return False
+            found.entry = entry
+            return True
+
+    def namespaces(self) -> list[str]:
+        with self._shared.lock:
+            if self._shared.closed:
+                raise LogClosed
+            return sorted({namespace for (namespace, _), stream in self._shared.streams.items() if stream is not None})
+
+    def snapshots(self, stream: str) -> list[Snapshot]:
+        with self._shared.lock:
+            found = self._stream(stream)
+            return [found.snapshots[version] for version in sorted(found.snapshots)] if found else []
+
+    def put_snapshot(self, stream: str, snapshot: Snapshot) -> None:
+        with self._shared.lock:
+            found = self._stream(stream)
+            if found:
+                found.snapshots[snapshot.version] = snapshot
+
+    def drop_snapshots(self, stream: str) -> int:
+        with self._shared.lock:
+            found = self._stream(stream)
+            count = len(found.snapshots) if found else 0
+            if found:
+                found.snapshots.clear()
+            return count
+
+    def redact(
+        self, commit: Commit, *, expected: int, erasures: Sequence[Erasure], entry: Entry | None = None
+    ) -> Appended:
+        with self._shared.lock:
+            stream = self._stream(commit.stream)
+            places = {stored.first: stored for stored in stream.commits} if stream else {}
+            erased = {each.first: erase(erasable(commit, places, each), each.data) for each in erasures}
+            appended = self.append(commit, expected=expected, entry=entry)
+            if stream and not appended.deduplicated:
+                stream.snapshots.clear()
+                stream.commits[:] = [erased.get(stored.first, stored) for stored in stream.commits]
+                self._shared.commits[:] = [
+                    (namespace, erased.get(stored.first, stored))
+                    if (namespace, stored.stream) == (self.namespace, commit.stream)
+                    else (namespace, stored)
+                    for namespace, stored in self._shared.commits
+                ]
+            return appended
 
     def delete(self, stream: str) -> bool:
         shared = self._shared

@@ -11,6 +11,7 @@ Layout of the file (``application_id`` 0x62726C67, "brlg"; ``user_version`` 1):
     ``schema``    the version of the event vocabulary
     ``data``      the events, a JSON array, byte for byte as it was encoded
     ``checksum``  over all of these but position, and the checksum before (see ``branchlog.commit``)
+    ``erased``    NULL, or where the payload was erased its digest and a checksum of what stands in ``data`` instead
 ``streams``, one row a conversation
     ``key``, ``namespace``, ``id``  a small number, never used again, and the name it stands for
     ``version``, ``checksum``  the head: number of events, and checksum of the last commit
@@ -18,6 +19,8 @@ Layout of the file (``application_id`` 0x62726C67, "brlg"; ``user_version`` 1):
     ``title``, ``created``, ``updated``  copies from the entry, to put lists in order
     ``entry``     the catalog's entry as JSON
     ``seal``      checksum of this row
+``snapshots``, one row a snapshot of a stream; they may be deleted at any time
+    ``stream``, ``after``, ``version``, ``checksum``, ``fingerprint``, ``data``, ``seal``  (see ``branchlog.commit``)
 ``facets``, one row for each top-level key of a conversation's metadata
     ``namespace``, ``key``, ``value``, ``stream``; the value as canonical JSON, or its hash if long
 
@@ -47,7 +50,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 
-from branchlog.commit import CHECKSUM_BYTES, Commit, Head, genesis, verified
+from branchlog.commit import CHECKSUM_BYTES, Commit, Head, Snapshot, erase, genesis, verified
 from branchlog.errors import (
     BackendError,
     BranchlogError,
@@ -63,12 +66,14 @@ from branchlog.logs.base import (
     Append,
     Appended,
     Entry,
+    Erasure,
     ExpectedVersion,
     Query,
     bare_entry,
     canonical,
     check_commit,
     check_name,
+    erasable,
     outcome,
     placed,
     repeated,
@@ -127,8 +132,19 @@ CREATE TABLE commits (
     schema TEXT NOT NULL,
     data TEXT NOT NULL,
     checksum BLOB NOT NULL,
+    erased BLOB,
     UNIQUE (stream, first),
     UNIQUE (stream, id)
+) STRICT;
+CREATE TABLE snapshots (
+    stream INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    after INTEGER NOT NULL,
+    checksum BLOB NOT NULL,
+    fingerprint TEXT NOT NULL,
+    data BLOB NOT NULL,
+    seal BLOB NOT NULL,
+    PRIMARY KEY (stream, version)
 ) STRICT;
 CREATE TABLE facets (
     namespace TEXT NOT NULL,
@@ -141,12 +157,12 @@ PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {LAYOUT};
 """
 
-_COMMIT = "position, first, count, id, at, schema, CAST(data AS BLOB), checksum"
+_COMMIT = "position, first, count, id, at, schema, CAST(data AS BLOB), checksum, coalesce(erased, x'')"
 _READ_ALL = """
 SELECT streams.id,
     (SELECT before.checksum FROM commits AS before
      WHERE before.stream = commits.stream AND before.first < commits.first ORDER BY before.first DESC LIMIT 1),
-    position, first, count, commits.id, at, schema, CAST(data AS BLOB), commits.checksum
+    position, first, count, commits.id, at, schema, CAST(data AS BLOB), commits.checksum, coalesce(erased, x'')
 FROM commits LEFT JOIN streams ON streams.key = commits.stream
 WHERE position > ? AND (namespace = ? OR namespace IS NULL) ORDER BY position LIMIT ?
 """
@@ -202,20 +218,23 @@ class SqliteLog:
         namespace: str = "",
         durability: Durability = "full",
         create: bool = True,
+        read_only: bool = False,
         _file: _File | None = None,
     ) -> None:
-        """Open a store file, or make a new one (not if ``create`` is false).
+        """Open a store file, or make a new one (not if ``create`` is false); ``read_only`` leaves every byte as it is.
 
         Raises ``StoreNotFound`` where there is no file or no folder to make it in, ``NotAStore`` for a file that is
         something else (which is left as it is), ``SchemaVersionError`` for one of a later layout, ``CorruptLog`` for a
         damaged one and ``BackendError`` where the file system refuses.
         """
         self.namespace = check_name(namespace, "a namespace", empty=True)
-        self._file = _file or _File(Path(path), durability, create)
+        self._file = _file or _File(Path(path), durability, create=create and not read_only, read_only=read_only)
 
     @property
     def abilities(self) -> Abilities:
-        return Abilities(durable=self._file.durability == "full", persistent=True, shared=True)
+        return Abilities(
+            durable=self._file.durability == "full", persistent=True, shared=True, snapshots=True, erases=True
+        )
 
     @property
     def path(self) -> Path:
@@ -224,6 +243,9 @@ class SqliteLog:
 
     def within(self, namespace: str) -> SqliteLog:
         return SqliteLog(self._file.path, namespace=namespace, _file=self._file)
+
+    def reopened(self) -> SqliteLog:
+        return SqliteLog(self.path, namespace=self.namespace, durability=self._file.durability, read_only=True)
 
     def close(self) -> None:
         self._file.close()
@@ -248,19 +270,27 @@ class SqliteLog:
             if stored is not None:
                 return repeated(commit, stored)
         commit = placed(commit, stream.head if stream else None, expected, self.namespace)
-        key = self._put_stream(writer, stream, commit, entry)
+        if entry is None:
+            entry = _entry(stream) if stream else bare_entry(commit)
+        key = self._put_stream(writer, stream, commit.head, entry)
         row = writer.execute(
-            "INSERT INTO commits (stream, first, count, id, at, schema, data, checksum)"
-            " VALUES (?, ?, ?, ?, ?, ?, CAST(? AS TEXT), ?)",
-            (key, commit.first, commit.count, commit.id, commit.at, commit.schema, commit.data, commit.checksum),
+            "INSERT INTO commits (stream, first, count, id, at, schema, data, checksum, erased)"
+            " VALUES (?, ?, ?, ?, ?, ?, CAST(? AS TEXT), ?, ?)",
+            (
+                key,
+                commit.first,
+                commit.count,
+                commit.id,
+                commit.at,
+                commit.schema,
+                commit.data,
+                commit.checksum,
+                commit.erased or None,
+            ),
         )
         return Appended(msgspec.structs.replace(commit, position=row.lastrowid))
 
-    def _put_stream(
-        self, writer: sqlite3.Connection, before: _Stream | None, commit: Commit, entry: Entry | None
-    ) -> int:
-        if entry is None:
-            entry = bare_entry(commit) if before is None else _entry(before)
+    def _put_stream(self, writer: sqlite3.Connection, before: _Stream | None, head: Head, entry: Entry) -> int:
         encoded = _encode(
             _StoredEntry(
                 entry.title,
@@ -275,9 +305,9 @@ class SqliteLog:
         stream = _Stream(
             before.key if before else 0,
             self.namespace,
-            commit.stream,
-            commit.last,
-            commit.checksum,
+            entry.id,
+            head.version,
+            head.checksum,
             0,
             entry.title or "",
             entry.created,
@@ -309,10 +339,62 @@ class SqliteLog:
             if found is None:
                 return False
             writer.execute("DELETE FROM commits WHERE stream = ?", (found.key,))
+            writer.execute("DELETE FROM snapshots WHERE stream = ?", (found.key,))
             _change_facets(writer, self.namespace, found.key, _facets(_entry(found).metadata), set())
             gone = msgspec.structs.replace(found, deleted=1, title="", created=0, updated=0, entry=b"{}")
             _update_stream(writer, gone, found)
+        self._file.forget()
+        return True
+
+    def redact(
+        self, commit: Commit, *, expected: int, erasures: Sequence[Erasure], entry: Entry | None = None
+    ) -> Appended:
+        with self._file.writing() as writer:
+            appended = self._append(writer, commit, expected, entry)
+            stream = self._stream(writer, commit.stream)
+            if stream is not None and not appended.deduplicated:
+                writer.execute("DELETE FROM snapshots WHERE stream = ?", (stream.key,))
+                for erasure in erasures:
+                    self._erase(writer, stream, commit, erasure)
+        self._file.forget()
+        return appended
+
+    def _erase(self, writer: sqlite3.Connection, stream: _Stream, commit: Commit, erasure: Erasure) -> None:
+        found = self._forward(writer, stream, erasure.first - 1, None, 1)
+        erased = erase(erasable(commit, {each.first: each for each in found}, erasure), erasure.data)
+        writer.execute(
+            "UPDATE commits SET data = CAST(? AS TEXT), erased = ? WHERE stream = ? AND first = ?",
+            (erased.data, erased.erased, stream.key, erased.first),
+        )
+
+    def put_entry(self, entry: Entry) -> bool:
+        with self._file.writing() as writer:
+            stream = self._stream(writer, entry.id)
+            if stream is None or stream.version != entry.version:
+                return False
+            self._put_stream(writer, stream, stream.head, entry)
             return True
+
+    def namespaces(self) -> list[str]:
+        with self._file.reading() as reader:
+            rows = reader.execute("SELECT DISTINCT namespace FROM streams WHERE deleted = 0 ORDER BY namespace")
+            return [namespace for (namespace,) in rows]
+
+    def put_snapshot(self, stream: str, snapshot: Snapshot) -> None:
+        with self._file.writing() as writer:
+            found = self._stream(writer, stream)
+            if found is not None:
+                writer.execute(
+                    "INSERT OR REPLACE INTO snapshots (stream, after, version, checksum, fingerprint, data, seal)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (found.key, *msgspec.structs.astuple(snapshot)),
+                )
+
+    def drop_snapshots(self, stream: str) -> int:
+        with self._file.writing() as writer:
+            found = self._stream(writer, stream)
+            key = -1 if found is None else found.key
+            return writer.execute("DELETE FROM snapshots WHERE stream = ?", (key,)).rowcount
 
     # Reading.
 
@@ -389,6 +471,16 @@ class SqliteLog:
         before = Head(first - 1, previous or genesis(self.namespace, id).checksum)
         return _verified(id, [row], before)[0]
 
+    def snapshots(self, stream: str) -> list[Snapshot]:
+        with self._file.reading() as reader:
+            found = self._stream(reader, stream)
+            rows = reader.execute(
+                "SELECT after, version, checksum, fingerprint, data, seal FROM snapshots"
+                " WHERE stream = ? ORDER BY version",
+                (-1 if found is None else found.key,),
+            )
+            return [Snapshot(*row) for row in rows]
+
     def entry(self, stream: str) -> Entry | None:
         with self._file.reading() as reader:
             found = self._stream(reader, stream)
@@ -437,7 +529,7 @@ class SqliteLog:
 class _File:
     """The file and the connections to it: one that writes, under a lock, and a few that read."""
 
-    def __init__(self, path: Path, durability: Durability, create: bool) -> None:
+    def __init__(self, path: Path, durability: Durability, *, create: bool, read_only: bool) -> None:
         self.path = path = path.absolute()  # whatever the working directory will be when readers are opened
         self.durability = durability
         self._lock = Lock()
@@ -447,9 +539,11 @@ class _File:
         self._read_only = False
         is_new = _inspect(path, create)
         with _translated(path):
-            if is_new or _beside(path, "-journal").exists():  # the second: another process is making it, or died at it
+            if is_new or (
+                _beside(path, "-journal").exists() and not read_only
+            ):  # the second: another process is making it, or died at it
                 _retried(lambda: _create(path))
-            self._read_only = not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+            self._read_only = read_only or not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
             self._writer = _retried(self._connect)
 
     def _connect(self) -> sqlite3.Connection:
@@ -484,6 +578,20 @@ class _File:
                 if isinstance(error, BackendError) and isinstance(cause, sqlite3.Error) and _code(cause) == IO_ERROR:
                     self._failed = error
                 raise
+
+    def forget(self) -> None:
+        """Take what was deleted out of the write-ahead log, too; ``secure_delete`` has seen to the file itself.
+
+        Raises ``BackendError`` if a reader kept the old frames in use for too long.
+        """
+        with self._lock, _translated(self.path):
+            deadline = time.monotonic() + BUSY_SECONDS
+            while self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                if time.monotonic() > deadline:
+                    raise BackendError(
+                        f"{self.path}: readers keep what was erased in the write-ahead log; try again later"
+                    )
+                time.sleep(0.005)
 
     def _roll_back(self) -> None:
         try:
@@ -622,6 +730,7 @@ def _set_durable(connection: sqlite3.Connection, path: Path, durability: Durabil
     if mode != "wal":
         raise BackendError(f"{path}: SQLite cannot keep a write-ahead log here (it uses {mode!r}); use a local disk")
     connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}")
+    connection.execute("PRAGMA secure_delete = ON").fetchone()  # what is erased is overwritten
 
 
 def _retried(work: Callable[[], T]) -> T:
@@ -672,8 +781,8 @@ def _verified(stream: str, rows: Any, after: Head) -> list[Commit]:
 
 
 def _commits(stream: str, rows: Any, previous: bytes) -> Iterator[Commit]:
-    for position, first, count, id, at, schema, data, checksum in rows:
-        yield Commit(stream, first, count, id, at, schema, data, previous, checksum, position)
+    for position, first, count, id, at, schema, data, checksum, erased in rows:
+        yield Commit(stream, first, count, id, at, schema, data, previous, checksum, position, erased)
         previous = checksum
 
 

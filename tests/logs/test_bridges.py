@@ -22,7 +22,7 @@ def bridged(log):
 
 
 class TestBridgedSqlite(LogContract):
-    abilities = Abilities(durable=True, persistent=True, shared=True)
+    abilities = Abilities(durable=True, persistent=True, shared=True, snapshots=True, erases=True)
 
     @pytest.fixture
     def open_log(self, tmp_path):
@@ -30,7 +30,7 @@ class TestBridgedSqlite(LogContract):
 
 
 class TestBridgedMemory(LogContract):
-    abilities = Abilities(durable=False, persistent=False, shared=False)
+    abilities = Abilities(durable=False, persistent=False, shared=False, snapshots=True, erases=True)
 
     @pytest.fixture
     def open_log(self):

@@ -18,7 +18,7 @@ from branchlog.testing.contract import an_entry, put
 
 
 class TestSqliteLog(LogContract):
-    abilities = Abilities(durable=True, persistent=True, shared=True)
+    abilities = Abilities(durable=True, persistent=True, shared=True, snapshots=True, erases=True)
 
     @pytest.fixture
     def open_log(self, tmp_path):
@@ -26,7 +26,7 @@ class TestSqliteLog(LogContract):
 
 
 class TestRelaxedSqliteLog(LogContract):
-    abilities = Abilities(durable=False, persistent=True, shared=True)
+    abilities = Abilities(durable=False, persistent=True, shared=True, snapshots=True, erases=True)
 
     @pytest.fixture
     def open_log(self, tmp_path):
