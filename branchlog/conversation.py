@@ -62,7 +62,7 @@ class Conversation:
     """A branching conversation.
 
     Wherever a node is asked for, a cursor expression will do: ``"0.1.2"``, ``"@~2"``, ``"0.1^"``, a label
-    (``branchlog.expressions`` has the grammar). Commands raise ``InvalidInput``, ``NotFound`` or ``AlreadyExists``, and
+    (``docs/reference/expressions.md`` has the grammar). Commands raise ``InvalidInput``, ``NotFound`` or ``AlreadyExists``, and
     then nothing has happened.
     """
 

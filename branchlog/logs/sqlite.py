@@ -660,6 +660,8 @@ def _inspect(path: Path, create: bool) -> bool:
     except OSError as error:
         raise BackendError(f"{path}: cannot be read: {error.strerror}") from error
     if not header:
+        if not create:
+            raise StoreNotFound(str(path), "the file is empty")
         return True
     if not header.startswith(MAGIC[: len(header)]):
         raise NotAStore(f"{path} is not a branchlog store (and not an SQLite file); it was left as it is")

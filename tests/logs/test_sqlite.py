@@ -396,3 +396,12 @@ def test_processes_that_make_one_store_at_once(tmp_path):
         assert errors == [""] * 4
         with contextlib.closing(SqliteLog(path)) as log:
             assert [len(log.read(f"chat {who}")) for who in range(4)] == [3] * 4
+
+
+def test_an_empty_file_is_no_store_where_none_is_to_be_made(tmp_path):
+    path = tmp_path / "chats.db"
+    path.touch()
+
+    with pytest.raises(StoreNotFound, match="the file is empty"):
+        SqliteLog(path, create=False)
+    assert path.read_bytes() == b""
