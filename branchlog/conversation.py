@@ -62,8 +62,8 @@ class Conversation:
     """A branching conversation.
 
     Wherever a node is asked for, a cursor expression will do: ``"0.1.2"``, ``"@~2"``, ``"0.1^"``, a label
-    (``docs/reference/expressions.md`` has the grammar). Commands raise ``InvalidInput``, ``NotFound`` or ``AlreadyExists``, and
-    then nothing has happened.
+    (the grammar is in ``docs/reference/expressions.md``). Commands raise ``InvalidInput``, ``NotFound`` or
+    ``AlreadyExists``, and then nothing has happened.
     """
 
     def __init__(

@@ -643,7 +643,7 @@ class _File:
             self._writer.close()
 
 
-def _inspect(path: Path, create: bool) -> bool:
+def _inspect(path: Path, create: bool) -> bool:  # noqa: C901 - a row of cases, each with its own message
     """Whether a store has to be made at this path. Reads the header only; touches nothing."""
     try:
         if path.exists() and not path.is_file():  # to open a pipe would wait for ever
