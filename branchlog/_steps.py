@@ -231,6 +231,8 @@ def load(home: Home, id: str) -> Steps[Conversation]:
             break
     if not chat.version:
         raise ConversationNotFound(id)
+    if not len(chat.tree):
+        raise CorruptLog(f"{id!r}", "its first event does not start a conversation")
     chat._belongs_to_store = True
     return chat
 

@@ -25,6 +25,9 @@ from branchlog import (
     Store,
     VersionConflict,
 )
+from branchlog._core.codec import encode_events
+from branchlog._core.events import SCHEMA, ConversationAnnotated, ConversationStarted, CursorMoved
+from branchlog.commit import genesis, seal
 from branchlog.logs.bridges import AsyncBridge
 from branchlog.logs.memory import MemoryLog
 from branchlog.store import AsyncStore
@@ -690,3 +693,31 @@ def test_a_lost_answer_awaited():
             assert len(await store.commits("trip")) == 2
 
     asyncio.run(work())
+
+
+def _written(store, *events):
+    """A stream of events that no conversation would write."""
+    commit = seal(
+        "odd", genesis("", "odd"), count=len(events), id=b"\0" * 16, at=0, schema=SCHEMA, data=encode_events(events)
+    )
+    store.log.append(commit, expected=0)
+
+
+def test_a_stream_that_does_not_start_a_conversation_is_corrupt():
+    store = branchlog.open("memory:")
+    _written(store, ConversationAnnotated(at=0, title="no beginning"))
+
+    with pytest.raises(branchlog.CorruptLog, match="does not start a conversation"):
+        store.load("odd")
+
+
+def test_a_log_that_takes_the_default_cursor_away_can_be_looked_at():
+    store = branchlog.open("memory:")
+    _written(store, ConversationStarted(at=0), CursorMoved(at=0, to=None))
+    chat = store.load("odd")
+
+    assert chat.cursors == {}
+    with pytest.raises(branchlog.CursorNotFound):
+        chat.at(2).cursor  # noqa: B018 - the property raises
+    with pytest.raises(branchlog.CursorNotFound):
+        chat.messages()

@@ -19,7 +19,7 @@ from branchlog._core.arrays import NONE
 from branchlog._core.events import MAIN
 from branchlog._core.message import Json, Message, copied, decode, merge_patch
 from branchlog._core.projection import Projection, last_set, to_datetime, until
-from branchlog.errors import InvalidInput, NodeNotFound, NotFound
+from branchlog.errors import CursorNotFound, InvalidInput, NodeNotFound, NotFound
 
 Moment: TypeAlias = int | datetime
 """A version (the number of events so far) or an aware datetime."""
@@ -379,7 +379,12 @@ class Tree:
     @property
     def cursor(self) -> Node:
         """Where the default cursor stands. Raises ``NodeNotFound`` before the conversation began."""
-        return self.cursors[MAIN] if self._limit else self.root
+        if not self._limit:
+            return self.root
+        cursors = self.cursors
+        if MAIN not in cursors:
+            raise CursorNotFound(MAIN, tuple(sorted(cursors)))
+        return cursors[MAIN]
 
     def labelled(self, label: str) -> Node | None:
         """The node with this label, or None."""
