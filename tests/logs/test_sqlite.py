@@ -302,6 +302,7 @@ def test_a_store_taken_away_is_not_made_anew(tmp_path):
 READ_ONLY = """
 import os
 import sys
+import urllib.parse  # what the store needs of it may be out of reach further down
 from branchlog.errors import BackendError
 from branchlog.logs.sqlite import SqliteLog
 from branchlog.testing.contract import put
