@@ -71,7 +71,7 @@ def plain(event):
 
 @given(st.lists(events, min_size=1, max_size=6))
 def test_events_come_back_as_they_went_in(happened):
-    back = codec.decode_events(commit(codec.encode_events(happened), len(happened)))
+    back = codec.Codec().decode(commit(codec.encode_events(happened), len(happened)))
 
     assert list(map(plain, back)) == list(map(plain, happened))
     assert codec.encode_events(back) == codec.encode_events(happened)
@@ -81,7 +81,7 @@ def test_events_come_back_as_they_went_in(happened):
 def test_a_later_minor_version_reads_what_is_known_in_the_same_way(happened):
     data = codec.encode_events(happened)
 
-    assert codec.encode_events(codec.decode_events(commit(data, len(happened), "1.1.0"))) == data
+    assert codec.encode_events(codec.Codec().decode(commit(data, len(happened), "1.1.0"))) == data
 
 
 def test_the_stored_form_is_the_one_that_is_documented():
@@ -116,7 +116,7 @@ LATER = (
 
 @pytest.mark.parametrize("schema", ["1.1.0", "1.0.1", "1.999.12"])
 def test_a_later_minor_version_is_read_and_what_is_unknown_keeps_its_version(schema):
-    happened = codec.decode_events(commit(LATER, 3, schema))
+    happened = codec.Codec().decode(commit(LATER, 3, schema))
     state = Projection()
     evolve_all(state, happened)
     tree = Tree(state)
@@ -131,13 +131,13 @@ def test_a_later_minor_version_is_read_and_what_is_unknown_keeps_its_version(sch
 
 def test_an_unknown_event_is_unknown_only_in_a_later_version():
     with pytest.raises(CorruptLog, match=r"schema 1\.0\.0"):
-        codec.decode_events(commit(LATER, 3))
+        codec.Codec().decode(commit(LATER, 3))
 
 
 @pytest.mark.parametrize("schema", ["2.0.0", "10.0.0", "2.0.1"])
 def test_a_later_major_version_is_refused(schema):
     with pytest.raises(SchemaVersionError, match="upgrade branchlog") as refusal:
-        codec.decode_events(commit(b"[]", 0, schema))
+        codec.Codec().decode(commit(b"[]", 0, schema))
 
     assert (refusal.value.found, refusal.value.supported) == (schema, SCHEMA)
 
@@ -149,7 +149,7 @@ def test_a_later_major_version_is_refused(schema):
 )  # fmt: skip
 def test_a_version_that_never_was_is_a_corrupt_log(schema):
     with pytest.raises(CorruptLog, match="was ever released"):
-        codec.decode_events(commit(b"[]", 0, schema))
+        codec.Codec().decode(commit(b"[]", 0, schema))
 
 
 @pytest.mark.parametrize("schema", [SCHEMA, "1.1.0"])
@@ -158,7 +158,7 @@ def test_a_count_that_disagrees_is_a_corrupt_log(count, schema):
     data = codec.encode_events([ConversationStarted(at=1), CursorMoved(at=1, to=1)])
 
     with pytest.raises(CorruptLog, match=rf"{count} events expected, 2 found"):
-        codec.decode_events(commit(data, count, schema))
+        codec.Codec().decode(commit(data, count, schema))
 
 
 @pytest.mark.parametrize("schema", [SCHEMA, "1.1.0"])
@@ -173,13 +173,13 @@ def test_a_count_that_disagrees_is_a_corrupt_log(count, schema):
 )  # fmt: skip
 def test_bytes_that_are_no_events_are_a_corrupt_log(data, schema):
     with pytest.raises(CorruptLog, match="commit at version 1 of 'trip'"):
-        codec.decode_events(commit(data, 1, schema))
+        codec.Codec().decode(commit(data, 1, schema))
 
 
 @given(st.binary(max_size=40), st.sampled_from((SCHEMA, "1.1.0", "2.0.0", "0.1.0")))
 def test_any_bytes_at_all_are_read_or_refused(data, schema):
     try:
-        happened = codec.decode_events(commit(data, 1, schema))
+        happened = codec.Codec().decode(commit(data, 1, schema))
     except (CorruptLog, SchemaVersionError):
         return
     assert len(happened) == 1
@@ -189,14 +189,14 @@ def test_any_bytes_at_all_are_read_or_refused(data, schema):
 def test_the_pending_events_of_a_conversation_fold_to_its_tree_from_bytes(script):
     chat = played(script)
     state = Projection()
-    evolve_all(state, codec.decode_events(commit(codec.encode_events(chat.pending), len(chat.pending))))
+    evolve_all(state, codec.Codec().decode(commit(codec.encode_events(chat.pending), len(chat.pending))))
 
     assert portrait(Tree(state)) == portrait(chat.tree)
 
 
 def test_a_rating_that_is_a_whole_float_stays_one():
     event = NodeAnnotated(at=1, node=1, rating=3.0)
-    (back,) = codec.decode_events(commit(codec.encode_events([event]), 1))
+    (back,) = codec.Codec().decode(commit(codec.encode_events([event]), 1))
 
     assert isinstance(back.rating, float)
     assert math.isclose(back.rating, 3)

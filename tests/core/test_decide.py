@@ -170,7 +170,7 @@ def test_what_is_refused_is_refused_once_by_type_and_reason_and_changes_nothing(
         {"clock": lambda: NAIVE},
         {"clock": lambda: 5},
     ],
-    ids=repr,
+    ids="|".join,
 )
 def test_a_conversation_begins_with_what_can_be_kept(given):
     with pytest.raises(InvalidInput):

@@ -146,7 +146,7 @@ MESSAGE = Raw(b'{"role":"user","content":"a"}')
         NodeAnnotated(at=1, node=2, label="best"),
         ConversationStarted(at=1),
     ],
-    ids=repr,
+    ids=lambda event: f"{type(event).__name__} {getattr(event, 'parent', getattr(event, 'to', ''))}",
 )
 def test_an_event_about_nothing_is_a_corrupt_log_and_changes_nothing(event):
     events = [ConversationStarted(at=1), CursorMoved(at=1, to=1)]
@@ -229,7 +229,11 @@ class Nowhere(tzinfo):
         return None
 
 
-@pytest.mark.parametrize("moment", [NAIVE, NAIVE.replace(tzinfo=Nowhere()), "2026-01-01", 5, None, NOON.date()])
+@pytest.mark.parametrize(
+    "moment",
+    [NAIVE, NAIVE.replace(tzinfo=Nowhere()), "2026-01-01", 5, None, NOON.date()],
+    ids=["naive", "a zone that says nothing", "text", "number", "none", "date"],
+)
 def test_a_time_without_a_zone_is_none(moment):
     with pytest.raises(InvalidInput, match="aware datetime"):
         to_microseconds(moment)

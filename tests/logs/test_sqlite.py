@@ -59,6 +59,7 @@ def test_the_file_says_what_it_is(tmp_path):
     assert {name for (name,) in rows(path, "SELECT name FROM pragma_table_list WHERE strict")} == {
         "streams",
         "commits",
+        "snapshots",
         "facets",
     }
 
