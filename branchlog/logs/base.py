@@ -65,8 +65,7 @@ class Abilities:
     erases: bool
 
 
-@attrs.frozen(kw_only=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """What the catalog says of one conversation, kept in step with its stream by every append.
 
     ``version`` is the number of events; ``nodes`` and ``branches`` count nodes and leaves; ``cursors`` gives each
@@ -213,8 +212,11 @@ class Log(Protocol):
         Raises ``ConversationDeleted``. A backend without the ability has none.
         """
 
-    def put_snapshot(self, stream: str, snapshot: Snapshot) -> None:
-        """Keep a snapshot in place of any of the same version; nothing happens where there is no such stream."""
+    def put_snapshot(self, stream: str, snapshot: Snapshot) -> bool:
+        """Keep a snapshot, if the stream ends at its version and checksum; whether it was kept.
+
+        Otherwise another writer has been there since it was taken, and may have erased what it still holds.
+        """
 
     def drop_snapshots(self, stream: str) -> int:
         """Forget the snapshots of a stream; how many there were."""
@@ -294,7 +296,7 @@ class AsyncLog(Protocol):
     async def snapshots(self, stream: str) -> list[Snapshot]:
         """As ``Log.snapshots``."""
 
-    async def put_snapshot(self, stream: str, snapshot: Snapshot) -> None:
+    async def put_snapshot(self, stream: str, snapshot: Snapshot) -> bool:
         """As ``Log.put_snapshot``."""
 
     async def drop_snapshots(self, stream: str) -> int:

@@ -88,7 +88,7 @@ class MemoryLog:
             if stream is None:
                 stream = shared.streams[self.namespace, commit.stream] = _Stream(bare_entry(commit))
             stream.commits.append(commit)
-            stream.entry = attrs.evolve(entry or stream.entry, version=commit.last)
+            stream.entry = msgspec.structs.replace(entry or stream.entry, version=commit.last)
             shared.commits.append((self.namespace, commit))
         return Appended(commit)
 
@@ -177,11 +177,13 @@ class MemoryLog:
             found = self._stream(stream)
             return [found.snapshots[version] for version in sorted(found.snapshots)] if found else []
 
-    def put_snapshot(self, stream: str, snapshot: Snapshot) -> None:
+    def put_snapshot(self, stream: str, snapshot: Snapshot) -> bool:
         with self._shared.lock:
             found = self._stream(stream)
-            if found:
-                found.snapshots[snapshot.version] = snapshot
+            if found is None or found.commits[-1].head != Head(snapshot.version, snapshot.checksum):
+                return False
+            found.snapshots[snapshot.version] = snapshot
+            return True
 
     def drop_snapshots(self, stream: str) -> int:
         with self._shared.lock:

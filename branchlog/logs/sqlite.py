@@ -46,6 +46,7 @@ from hashlib import sha256
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock
+from types import TracebackType
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import msgspec
@@ -96,6 +97,9 @@ BUSY_SECONDS = 60.0
 
 FACET_LENGTH_MAX = 200
 """A metadata value of more characters is looked up by its hash."""
+
+ROWS_MAX = 256
+"""Rows of ``streams`` that the writing connection keeps: one for each conversation that is being written."""
 
 READERS_MAX = 8
 """Idle reading connections that are kept."""
@@ -264,33 +268,24 @@ class SqliteLog:
         self, writer: sqlite3.Connection, commit: Commit, expected: ExpectedVersion, entry: Entry | None
     ) -> Appended:
         check_commit(commit)
-        stream = self._stream(writer, commit.stream)
-        if stream is not None:
+        stream = self._stream_to_write(writer, commit.stream)
+        if stream is None:
+            commit = placed(commit, None, expected, self.namespace)
+            stream = self._put_stream(writer, None, commit.head, entry or bare_entry(commit))
+            return _inserted(writer, stream.key, commit)
+        try:
+            commit = placed(commit, stream.head, expected, self.namespace)
+            appended = _inserted(writer, stream.key, commit)
+        except (BranchlogError, sqlite3.IntegrityError):  # a commit that does not fit may be one that is there already
             stored = self._by_id(writer, stream, commit.id)
-            if stored is not None:
-                return repeated(commit, stored)
-        commit = placed(commit, stream.head if stream else None, expected, self.namespace)
-        if entry is None:
-            entry = _entry(stream) if stream else bare_entry(commit)
-        key = self._put_stream(writer, stream, commit.head, entry)
-        row = writer.execute(
-            "INSERT INTO commits (stream, first, count, id, at, schema, data, checksum, erased)"
-            " VALUES (?, ?, ?, ?, ?, ?, CAST(? AS TEXT), ?, ?)",
-            (
-                key,
-                commit.first,
-                commit.count,
-                commit.id,
-                commit.at,
-                commit.schema,
-                commit.data,
-                commit.checksum,
-                commit.erased or None,
-            ),
-        )
-        return Appended(msgspec.structs.replace(commit, position=row.lastrowid))
+            if stored is None:
+                raise
+            return repeated(commit, stored)
+        self._put_stream(writer, stream, commit.head, entry or _entry(stream))
+        return appended
 
-    def _put_stream(self, writer: sqlite3.Connection, before: _Stream | None, head: Head, entry: Entry) -> int:
+    def _put_stream(self, writer: sqlite3.Connection, before: _Stream | None, head: Head, entry: Entry) -> _Stream:
+        """Write the row of a stream. ``before`` is what it was, None for a new stream."""
         encoded = _encode(
             _StoredEntry(
                 entry.title,
@@ -315,15 +310,15 @@ class SqliteLog:
             encoded,
         )
         if before is None:
-            key = _insert_stream(writer, stream)
+            stream = msgspec.structs.replace(stream, key=_insert_stream(writer, stream))
             metadata_before = {}
         else:
-            key = before.key
             _update_stream(writer, stream, before)
-            metadata_before = _entry(before).metadata
+            metadata_before = _decode_entry(before.entry).metadata
         if metadata_before != entry.metadata:
-            _change_facets(writer, self.namespace, key, _facets(metadata_before), _facets(entry.metadata))
-        return key
+            _change_facets(writer, self.namespace, stream.key, _facets(metadata_before), _facets(entry.metadata))
+        self._file.keep_row(stream)
+        return stream
 
     def _by_id(self, connection: sqlite3.Connection, stream: _Stream, id: bytes) -> Commit | None:
         found = connection.execute("SELECT first FROM commits WHERE stream = ? AND id = ?", (stream.key, id)).fetchone()
@@ -334,6 +329,16 @@ class SqliteLog:
         raise CorruptLog(f"{stream.id!r}", f"the commit of id {id.hex()} is not where the index has it")
 
     def delete(self, stream: str) -> bool:
+        try:
+            deleted = self._delete(stream)
+        except ConversationDeleted:
+            self._file.forget()  # which an earlier try may not have come to
+            raise
+        if deleted:
+            self._file.forget()
+        return deleted
+
+    def _delete(self, stream: str) -> bool:
         with self._file.writing() as writer:
             found = self._stream(writer, stream)
             if found is None:
@@ -343,7 +348,7 @@ class SqliteLog:
             _change_facets(writer, self.namespace, found.key, _facets(_entry(found).metadata), set())
             gone = msgspec.structs.replace(found, deleted=1, title="", created=0, updated=0, entry=b"{}")
             _update_stream(writer, gone, found)
-        self._file.forget()
+            self._file.forget_rows()
         return True
 
     def redact(
@@ -380,15 +385,17 @@ class SqliteLog:
             rows = reader.execute("SELECT DISTINCT namespace FROM streams WHERE deleted = 0 ORDER BY namespace")
             return [namespace for (namespace,) in rows]
 
-    def put_snapshot(self, stream: str, snapshot: Snapshot) -> None:
+    def put_snapshot(self, stream: str, snapshot: Snapshot) -> bool:
         with self._file.writing() as writer:
             found = self._stream(writer, stream)
-            if found is not None:
-                writer.execute(
-                    "INSERT OR REPLACE INTO snapshots (stream, after, version, checksum, fingerprint, data, seal)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (found.key, *msgspec.structs.astuple(snapshot)),
-                )
+            if found is None or found.head != Head(snapshot.version, snapshot.checksum):
+                return False
+            writer.execute(
+                "INSERT OR REPLACE INTO snapshots (stream, after, version, checksum, fingerprint, data, seal)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (found.key, *msgspec.structs.astuple(snapshot)),
+            )
+            return True
 
     def drop_snapshots(self, stream: str) -> int:
         with self._file.writing() as writer:
@@ -475,11 +482,14 @@ class SqliteLog:
         with self._file.reading() as reader:
             found = self._stream(reader, stream)
             rows = reader.execute(
-                "SELECT after, version, checksum, fingerprint, data, seal FROM snapshots"
+                "SELECT after, version, checksum, CAST(fingerprint AS BLOB), data, seal FROM snapshots"
                 " WHERE stream = ? ORDER BY version",
                 (-1 if found is None else found.key,),
             )
-            return [Snapshot(*row) for row in rows]
+            return [
+                Snapshot(after, version, checksum, fingerprint.decode(errors="replace"), data, seal)
+                for after, version, checksum, fingerprint, data, seal in rows
+            ]
 
     def entry(self, stream: str) -> Entry | None:
         with self._file.reading() as reader:
@@ -514,6 +524,10 @@ class SqliteLog:
             values += [self.namespace, key, value]
         return where, tuple(values)
 
+    def _stream_to_write(self, writer: sqlite3.Connection, id: str) -> _Stream | None:
+        """The row of a stream, as ``_stream`` gives it, or as the writing connection itself wrote it last."""
+        return self._file.rows.get((self.namespace, id)) or self._stream(writer, id)
+
     def _stream(self, connection: sqlite3.Connection, id: str) -> _Stream | None:
         row = connection.execute(
             f"SELECT {_STREAM} FROM streams WHERE namespace = ? AND id = ?", (self.namespace, id)
@@ -537,8 +551,11 @@ class _File:
         self._closed = False
         self._failed: BackendError | None = None
         self._read_only = False
+        self._border = _Border(path)
+        self.rows: dict[tuple[str, str], _Stream] = {}
+        self._data_version = 0
         is_new = _inspect(path, create)
-        with _translated(path):
+        with self._border:
             if is_new or (
                 _beside(path, "-journal").exists() and not read_only
             ):  # the second: another process is making it, or died at it
@@ -566,25 +583,46 @@ class _File:
                 raise BackendError(f"{self.path}: the file or its folder is read-only; nothing was written")
             if self._failed:
                 raise BackendError(f"{self.path}: an earlier write failed; open the store again") from self._failed
-            with _translated(self.path):
-                _retried(lambda: self._writer.execute("BEGIN IMMEDIATE"))
             try:
-                with _translated(self.path):
+                with self._border:
+                    _retried(self._begin)
+                    self._check_rows()
                     yield self._writer
                     self._writer.execute("COMMIT")
             except BaseException as error:
+                self.forget_rows()
                 self._roll_back()
                 cause = error.__cause__
                 if isinstance(error, BackendError) and isinstance(cause, sqlite3.Error) and _code(cause) == IO_ERROR:
                     self._failed = error
                 raise
 
+    def _begin(self) -> None:
+        self._writer.execute("BEGIN IMMEDIATE")
+
+    def _check_rows(self) -> None:
+        """Forget the rows that were kept if another connection has written since."""
+        version = self._writer.execute("PRAGMA data_version").fetchone()[0]
+        if version != self._data_version:
+            self._data_version = version
+            self.rows.clear()
+
+    def keep_row(self, stream: _Stream) -> None:
+        """Keep a row that was just written, so that the next append to the stream need not read and check it."""
+        if len(self.rows) >= ROWS_MAX:
+            self.rows.clear()
+        self.rows[stream.namespace, stream.id] = stream
+
+    def forget_rows(self) -> None:
+        """Forget the rows that were kept: they are not in the file, or not any more."""
+        self.rows.clear()
+
     def forget(self) -> None:
         """Take what was deleted out of the write-ahead log, too; ``secure_delete`` has seen to the file itself.
 
         Raises ``BackendError`` if a reader kept the old frames in use for too long.
         """
-        with self._lock, _translated(self.path):
+        with self._lock, self._border:
             deadline = time.monotonic() + BUSY_SECONDS
             while self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
                 if time.monotonic() > deadline:
@@ -604,7 +642,7 @@ class _File:
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection in a transaction that sees one moment."""
         self._check_open()
-        with _translated(self.path):
+        with self._border:
             try:
                 reader = self._readers.get_nowait()
             except Empty:
@@ -747,24 +785,36 @@ def _retried(work: Callable[[], T]) -> T:
         time.sleep(0.005)
 
 
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """The border: SQLite's exceptions become ours."""
-    try:
-        yield
-    except BranchlogError:
-        raise
-    except sqlite3.Error as error:
-        code = _code(error)
+class _Border:
+    """The border, to be entered any number of times: SQLite's exceptions become ours.
+
+    A class, since entering a generator takes a microsecond, and this is entered for everything.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, sqlite3.Error):
+            raise self._translated(error) from error
+        if isinstance(error, UnicodeDecodeError):
+            # SQLite's own message quotes the damaged part of the file
+            raise CorruptLog(str(self._path), "SQLite finds the file damaged; restore it from a copy") from error
+
+    def _translated(self, error: sqlite3.Error) -> BranchlogError:
+        path, code = self._path, _code(error)
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "decode to UTF-8" in str(error):
-            raise CorruptLog(str(path), f"SQLite finds the file damaged ({error}); restore it from a copy") from error
+            return CorruptLog(str(path), f"SQLite finds the file damaged ({error}); restore it from a copy")
         if code == sqlite3.SQLITE_BUSY:
-            raise BackendError(f"{path}: another process kept it locked for {BUSY_SECONDS:.0f} seconds") from error
+            return BackendError(f"{path}: another process kept it locked for {BUSY_SECONDS:.0f} seconds")
         if "closed database" in str(error):
-            raise LogClosed(f"{path}") from error
-        raise BackendError(f"{path}: {error}") from error
-    except UnicodeDecodeError as error:  # SQLite's own message quotes the damaged part of the file
-        raise CorruptLog(str(path), "SQLite finds the file damaged; restore it from a copy") from error
+            return LogClosed(f"{path}")
+        return BackendError(f"{path}: {error}")
 
 
 def _code(error: sqlite3.Error) -> int:
@@ -838,6 +888,25 @@ def _entry(stream: _Stream) -> Entry:
         branches=entry.branches,
         cursors=entry.cursors,
     )
+
+
+def _inserted(writer: sqlite3.Connection, key: int, commit: Commit) -> Appended:
+    row = writer.execute(
+        "INSERT INTO commits (stream, first, count, id, at, schema, data, checksum, erased)"
+        " VALUES (?, ?, ?, ?, ?, ?, CAST(? AS TEXT), ?, ?)",
+        (
+            key,
+            commit.first,
+            commit.count,
+            commit.id,
+            commit.at,
+            commit.schema,
+            commit.data,
+            commit.checksum,
+            commit.erased or None,
+        ),
+    )
+    return Appended(msgspec.structs.replace(commit, position=row.lastrowid))
 
 
 def _insert_stream(writer: sqlite3.Connection, stream: _Stream) -> int:

@@ -28,6 +28,7 @@ from uuid import uuid4
 
 import attrs
 import pytest
+from msgspec.structs import replace
 
 from branchlog.commit import Commit, Head, genesis, is_whole, seal
 from branchlog.errors import (
@@ -753,8 +754,8 @@ class LogContract:
         then = put(log, "trip", *numbered(3))
         log = self.reopened(log, open_log)
 
-        assert log.entry("trip") == attrs.evolve(entry, version=5)
-        assert log.entries(Query()) == [attrs.evolve(entry, version=then.last)]
+        assert log.entry("trip") == replace(entry, version=5)
+        assert log.entries(Query()) == [replace(entry, version=then.last)]
         log.close()
 
     def test_bare_entry(self, log: Log) -> None:
