@@ -21,7 +21,7 @@ from branchlog._core.projection import parts
 from branchlog._core.same import different
 from branchlog.commit import Commit, Head, genesis, seal
 from branchlog.conversation import Conversation
-from branchlog.errors import InvalidInput
+from branchlog.errors import AlreadyExists, InvalidInput
 from branchlog.logs.base import Append
 from branchlog.store import Store
 
@@ -76,7 +76,7 @@ class _Stream:
     """Where the copy of one stream stands, and which versions became others."""
 
     head: Head
-    target_version: int
+    target: Head
     versions: dict[int, int] = attrs.field(factory=dict)
 
     def later(self, version: int) -> int:
@@ -115,16 +115,20 @@ class _Copying:
         stream = self.streams.get(commit.stream)
         if stream is None:
             stream = self.streams[commit.stream] = self._begun(commit.stream)
-        before = stream.head.version
+        before = stream.head
         copy = self._copy(stream, commit)
         if copy is None:
             return None
         stream.head = copy.head
-        return None if copy.last <= stream.target_version else Append(commit=copy, expected=before)
+        if copy.last <= stream.target.version:
+            return None
+        if before.version == stream.target.version and before != stream.target:
+            raise AlreadyExists(f"the target has another conversation {commit.stream!r} already")
+        return Append(commit=copy, expected=before.version)
 
     def _begun(self, id: str) -> _Stream:
-        there = self.target.log.head(id)
-        return _Stream(genesis(self.target.namespace, id), there.version if there else 0)
+        begin = genesis(self.target.namespace, id)
+        return _Stream(begin, self.target.log.head(id) or begin)
 
     def _copy(self, stream: _Stream, commit: Commit) -> Commit | None:
         """The commit as the target has it; None where nothing of it has a meaning now."""
