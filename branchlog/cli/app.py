@@ -10,24 +10,32 @@ import errno
 import io
 import os
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version as version_of
-from typing import Any
+from typing import Any, TextIO
 
 import click
 from click.shell_completion import get_completion_class
 
+from branchlog.cli.comparing import diff_command
 from branchlog.cli.demo import demo_command
 from branchlog.cli.finding import Refused
 from branchlog.cli.importing import import_command
+from branchlog.cli.keeping import snapshot_commands, verify_command
+from branchlog.cli.moving import migrate_command
 from branchlog.cli.options import Place, place_options
-from branchlog.cli.output import note, write
+from branchlog.cli.output import note, one_line, write
 from branchlog.cli.reading import list_command, log_command, path_command, show_command
+from branchlog.cli.replaying import replay_command
 from branchlog.cli.writing import (
     add_command,
     bookmark_command,
     cursor_command,
     delete_command,
     edit_command,
+    fork_command,
     hide_command,
     label_command,
     move_command,
@@ -35,12 +43,14 @@ from branchlog.cli.writing import (
     next_command,
     previous_command,
     rate_command,
+    redact_command,
     redo_command,
+    restore_command,
     say_command,
     title_command,
     undo_command,
 )
-from branchlog.errors import BranchlogError
+from branchlog.errors import BranchlogError, CursorNotFound, SnapshotIgnored
 
 INTERRUPTED = 130
 """128 and SIGINT, as shells have it."""
@@ -60,10 +70,11 @@ class Commands(click.Group):
         """Run a command, and turn what goes wrong into a message and an exit code. ``Any`` is click's own."""
         _be_lenient()
         try:
-            result = super().invoke(ctx)
+            with _told_warnings():
+                result = super().invoke(ctx)
             sys.stdout.flush()
         except BranchlogError as error:
-            raise Refused(str(error)) from error
+            raise Refused(_way_out(error)) from error
         except (click.ClickException, click.exceptions.Exit):
             raise
         except (KeyboardInterrupt, click.Abort):
@@ -81,6 +92,38 @@ class Commands(click.Group):
             ) from error
         else:
             return result
+
+
+def _way_out(error: BranchlogError) -> str:
+    """The message of an error, naming the command that helps where the error names a method."""
+    if isinstance(error, CursorNotFound):
+        cursors = ", ".join(map(repr, error.known)) or "none"
+        return f"no cursor named {error.name!r}; there are: {cursors} ('branchlog cursor' makes another)"
+    return str(error)
+
+
+@contextmanager
+def _told_warnings() -> Iterator[None]:
+    """Let warnings about snapshots reach the person as lines on standard error."""
+    with warnings.catch_warnings():
+        shown = warnings.showwarning
+
+        def tell(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if isinstance(message, SnapshotIgnored):
+                note(f"warning: {one_line(str(message))} (no harm done; 'branchlog snapshot drop' forgets snapshots)")
+            else:
+                shown(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = tell
+        warnings.simplefilter("always", SnapshotIgnored)
+        yield
 
 
 def _be_lenient() -> None:
@@ -142,6 +185,8 @@ for command in (
     show_command,
     path_command,
     log_command,
+    replay_command,
+    diff_command,
     new_command,
     say_command,
     add_command,
@@ -151,17 +196,24 @@ for command in (
     redo_command,
     next_command,
     previous_command,
+    restore_command,
+    fork_command,
     cursor_command,
     label_command,
     rate_command,
     bookmark_command,
     hide_command,
     title_command,
+    redact_command,
     delete_command,
+    verify_command,
+    snapshot_commands,
+    migrate_command,
     demo_command,
     version_command,
     completion_command,
 ):
-    first, line_end, rest = (command.help or "").partition("\n")
-    command.help = first.removesuffix(".") + line_end + rest  # docstrings end with a period, help does not
+    for each in (command, *(command.commands.values() if isinstance(command, click.Group) else ())):
+        first, line_end, rest = (each.help or "").partition("\n")
+        each.help = first.removesuffix(".") + line_end + rest  # docstrings end with a period, help does not
     branchlog.add_command(command)

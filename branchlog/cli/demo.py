@@ -15,7 +15,7 @@ from branchlog.cli.drawing import Drawing, gist, messages, short_name, styled
 from branchlog.cli.finding import Refused
 from branchlog.cli.output import is_terminal, shortened, width, write_lines
 from branchlog.cli.reading import node_json
-from branchlog.cli.wording import fields_of, in_words
+from branchlog.cli.wording import step_in_words
 
 SYSTEM = "You plan walks. You are brief, and you mind the weather."
 ASK = "We are four, one of us eight years old. Where shall we walk on Saturday?"
@@ -100,6 +100,7 @@ def play(stage: Stage, path: Path) -> None:
         store.save(chat)
         before = whole(chat)
     replay(stage, path, chat.id, before)
+    return_and_fork(stage, path, chat.id)
     stage.say("")
     stage.say("Yours next: branchlog new 'A title', branchlog say --last 'Hello', branchlog show")
 
@@ -187,7 +188,7 @@ def replay(stage: Stage, path: Path, id: str, before: dict[str, Any]) -> None:
         stage.check(f"{messages(len(chat.tree))} on {len(chat.branches)} branches are there", holds=before == after)
         stage.check("what the model is sent is the same", holds=store.messages(id) == chat.messages())
         stage.step("Replayed", "Any version can be looked at: what happened, and how many messages were on show then.")
-        write_lines(versions(store, chat, stage.columns))
+        write_lines(versions(chat, stage.columns))
         stage.say("")
         first = chat.at(9)
         stage.say("The tree as it was at version 9:")
@@ -199,17 +200,42 @@ def replay(stage: Stage, path: Path, id: str, before: dict[str, Any]) -> None:
         )
 
 
-def versions(store: branchlog.Store, chat: branchlog.Conversation, columns: int) -> Iterator[Text]:
+def versions(chat: branchlog.Conversation, columns: int) -> Iterator[Text]:
     """A line for each version: what changed, and what was on show then."""
-    nodes = {node.version: node for node in chat.tree.nodes}
-    for change in store.commits(chat.id):
-        for version, event in enumerate(change.events, change.first):
-            then = chat.at(version)
-            what = in_words(fields_of(event), version, lambda added: short_name(nodes[added]))
-            line = Text().append(f"   {version:>3}  ", "cyan")
-            line.append(f"{len(then):>2} in the tree, {short_name(then.cursor):<8} on show  ", "dim")
-            line.append(shortened(what, max(columns - len(line.plain), 20)))
-            yield line
+    for step in chat.replay():
+        line = Text().append(f"   {step.version:>3}  ", "cyan")
+        line.append(f"{len(step.tree):>2} in the tree, {short_name(step.tree.cursor):<8} on show  ", "dim")
+        line.append(shortened(step_in_words(step, chat.tree), max(columns - len(line.plain), 20)))
+        yield line
+
+
+def return_and_fork(stage: Stage, path: Path, id: str) -> None:
+    """Go back to a moment by new events, and begin another conversation from one."""
+    stage.step(
+        "Back to a moment", "To restore is to add events, never to cut the log; a fork keeps where it came from."
+    )
+    with branchlog.open(path, create=False) as store, store.editing(id) as chat:
+        now, nodes = chat.version, len(chat.tree)
+        stage.code("chat.restore(9)")
+        chat.restore(9)
+        stage.check("what is on show is what was at version 9", holds=chat.messages() == chat.messages(9))
+        stage.check(f"all {messages(nodes)} are still there", holds=len(chat.tree) == nodes)
+        stage.code(f"chat.restore({now})")
+        chat.restore(now)
+        stage.check("and so is what came later", holds=chat.messages() == chat.messages(now))
+        stage.code("fork = chat.fork_from('hill', title='Over the hill')")
+        fork = chat.fork_from("hill", title="Over the hill")
+        store.save(fork)
+        stage.tree(fork.tree)
+        stage.say("")
+        stage.check("the fork says the same, up to there", holds=fork.messages() == chat.messages("hill"))
+        stage.check("and where it came from", holds=comes_from(fork, chat, "0.1"))
+
+
+def comes_from(fork: branchlog.Conversation, chat: branchlog.Conversation, node: str) -> bool:
+    """Whether a fork tells that it is of this node."""
+    source = fork.metadata["forked_from"]
+    return isinstance(source, dict) and (source["conversation"], source["node"]) == (chat.id, node)
 
 
 def whole(chat: branchlog.Conversation) -> dict[str, Any]:

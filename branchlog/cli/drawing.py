@@ -43,6 +43,9 @@ FOLD_MIN = 4
 PLAIN_DEPTH_MAX = 12
 """Steps from the root down to which a node is named by its id; beneath, its version is shorter."""
 
+ERASED = "(erased)"
+"""In the place of what a node said before it was redacted."""
+
 TEXT_WIDTH_MIN = 20
 """Columns that a text has in any case."""
 
@@ -88,9 +91,13 @@ DETAILS = (Detail(60, 6, 4), Detail(40, 5, 2), Detail(24, 4, 1), Detail(12, 3, 1
 
 @attrs.frozen(kw_only=True)
 class Drawing:
-    """What to draw of a tree: beneath which node, how deep, folded or not, with which cursor, with ids in full."""
+    """What to draw of a tree: beneath which node, how deep, folded or not, with which cursor, with ids in full.
+
+    ``now`` is the tree as it is, where ``tree`` is one of the past: what was erased since is not there either.
+    """
 
     tree: Tree
+    now: Tree | None = None
     start: Node
     cursor: str = "main"
     depth: int | None = None
@@ -298,14 +305,14 @@ class Shape:
     def line(self, index: int, rails: str) -> Line:
         """The line of a node."""
         node = self.nodes[index]
-        message = node.message
+        role, text = role_and_gist(node, self.drawing.now)
         return Line(
             rails=rails,
             node=node,
             name=(node.id or "root") if self.drawing.ids else short_name(node),
             notes=self.notes(node, index),
-            role="" if message is None else message.role,
-            text="" if message is None else gist(message),
+            role=role,
+            text=text,
             on_show=index in self.on_show,
             at_cursor=index == self.cursor,
         )
@@ -333,6 +340,19 @@ def node_notes(node: Node, cursors: Sequence[str], alternatives: int) -> tuple[s
 def short_name(node: Node) -> str:
     """The id of a node where it is short, else its version as an expression."""
     return node.id or "root" if node.depth <= PLAIN_DEPTH_MAX else f":{node.version}"
+
+
+def is_erased(node: Node, now: Tree | None = None) -> bool:
+    """Whether the content of a node was erased: by now, where ``now`` is given, and not only by the node's moment."""
+    return (node if now is None else now.nodes[node.index]).redacted
+
+
+def role_and_gist(node: Node, now: Tree | None = None) -> tuple[str, str]:
+    """Who says something at a node, and what, on one line; both empty where there is no message."""
+    message = node.message
+    if message is None:
+        return "", ""
+    return message.role, ERASED if is_erased(node, now) else gist(message)
 
 
 def gist(message: Message) -> str:

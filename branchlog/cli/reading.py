@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -12,9 +12,10 @@ import click
 from rich.text import Text
 
 import branchlog
-from branchlog.cli.drawing import Drawing, node_notes, short_name, styled
+from branchlog.cli.drawing import ERASED, Drawing, is_erased, node_notes, short_name, styled
 from branchlog.cli.finding import View, conversation_id, existing, view
 from branchlog.cli.options import (
+    MomentType,
     Place,
     at_option,
     cursor_option,
@@ -186,6 +187,7 @@ def show_command(
             return
         drawing = Drawing(
             tree=seen.tree,
+            now=seen.chat.tree,
             start=start,
             cursor=cursor,
             depth=depth,
@@ -214,7 +216,7 @@ def tree_json(seen: View, start: branchlog.Node, depth: int | None) -> dict[str,
     last = None if depth is None else start.depth + depth
     whole = start.parent is None
     nodes = [
-        node_json(node)
+        node_json(node, seen.chat.tree)
         for node in tree.nodes
         if (last is None or node.depth <= last) and (whole or node.is_under(start))
     ]
@@ -228,8 +230,8 @@ def tree_json(seen: View, start: branchlog.Node, depth: int | None) -> dict[str,
     }
 
 
-def node_json(node: branchlog.Node) -> dict[str, Any]:
-    """A node for JSON."""
+def node_json(node: branchlog.Node, now: branchlog.Tree | None = None) -> dict[str, Any]:
+    """A node for JSON; ``now`` is the tree as it is, where the node is looked at from a moment of the past."""
     message = node.message
     parent = node.parent
     return {
@@ -242,6 +244,7 @@ def node_json(node: branchlog.Node) -> dict[str, Any]:
         "rating": node.rating,
         "bookmark": node.bookmark,
         "hidden": node.hidden,
+        "redacted": is_erased(node, now),
         "message": None if message is None else message.to_chat(),
         "metadata": node.metadata,
     }
@@ -273,11 +276,11 @@ def path_command(
         if as_json:
             write_json([message.to_chat() for each in path if (message := each.message) is not None])
             return
-        write_lines(reading(path, seen.tree.cursors))
+        write_lines(reading(path, seen.tree.cursors, seen.chat.tree))
 
 
-def reading(path: Iterable[branchlog.Node], cursors: dict[str, branchlog.Node]) -> Iterator[Text]:
-    """The messages of a path in full, each beneath a line that says whose it is."""
+def reading(path: Iterable[branchlog.Node], cursors: dict[str, branchlog.Node], now: branchlog.Tree) -> Iterator[Text]:
+    """The messages of a path in full, each beneath a line that says whose it is; ``now`` is the tree as it is."""
     names: dict[int, list[str]] = {}
     for name, node in cursors.items():
         names.setdefault(node.index, []).append(name)
@@ -290,7 +293,7 @@ def reading(path: Iterable[branchlog.Node], cursors: dict[str, branchlog.Node]) 
         head.append(f"  {short_name(node)}", "cyan")
         head.append(f" ({', '.join(map(one_line, notes))})" if notes else "", "yellow")
         yield head
-        yield Text(harmless(message.text))
+        yield Text(ERASED, style="dim") if is_erased(node, now) else Text(harmless(message.text))
         for part in (*(message.content if isinstance(message.content, list) else ()), *(message.tool_calls or ())):
             if "text" not in part:
                 yield Text(shortened(one_line(json_text(part)), width()), style="dim")
@@ -304,9 +307,19 @@ def reading(path: Iterable[branchlog.Node], cursors: dict[str, branchlog.Node]) 
     "--after", type=click.IntRange(min=0), default=0, metavar="N", help="Begin after this version (position)."
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Write the last N events only.")
+@click.option(
+    "--at", "moment", type=MomentType(), metavar="MOMENT", help="End with this version (position), or at this time."
+)
 @json_option
 @pass_place
-def log_command(place: Place, conversation: str | None, after: int, limit: int | None, as_json: bool) -> None:
+def log_command(
+    place: Place,
+    conversation: str | None,
+    after: int,
+    limit: int | None,
+    moment: int | datetime | None,
+    as_json: bool,
+) -> None:
     """Write what happened, the newest last.
 
     One event a line. Of CONVERSATION (- is the one updated last), with the version of each event; without one of the
@@ -316,22 +329,27 @@ def log_command(place: Place, conversation: str | None, after: int, limit: int |
     """
     with existing(place) as store:
         if conversation is None:
-            lines = store_log(store, after, as_json)
+            lines = store_log(store, after, moment, as_json)
         else:
-            lines = conversation_log(store, conversation_id(store, conversation), after, as_json)
+            lines = conversation_log(store, conversation_id(store, conversation), after, moment, as_json)
         if limit is not None:
             lines = iter(deque(lines, limit))
         write_lines(lines)
 
 
-def conversation_log(store: branchlog.Store, id: str, after: int, as_json: bool) -> Iterator[Text]:
+def conversation_log(
+    store: branchlog.Store, id: str, after: int, moment: int | datetime | None, as_json: bool
+) -> Iterator[Text]:
     """The events of a conversation, as lines."""
-    name = str if as_json else names_of(store.load(id).tree)
+    chat = store.load(id)
+    last = chat.version if moment is None else chat.at(moment).version
+    name = str if as_json else names_of(chat.tree)
+    erased = {node.version for node in chat.tree if node.redacted}
     columns = width()
     for change in store.commits(id, after=after):
         for version, event in enumerate(change.events, change.first):
-            if version > after:
-                yield event_line(change, version, event, as_json, name, f"{version:>5}", columns)
+            if after < version <= last:
+                yield event_line(change, version, event, as_json, name, f"{version:>5}", columns, erased)
 
 
 def names_of(tree: branchlog.Tree) -> Naming:
@@ -340,19 +358,35 @@ def names_of(tree: branchlog.Tree) -> Naming:
     return lambda version: short_name(nodes[version])
 
 
-def store_log(store: branchlog.Store, after: int, as_json: bool) -> Iterator[Text]:
+def store_log(store: branchlog.Store, after: int, moment: int | datetime | None, as_json: bool) -> Iterator[Text]:
     """The events of all conversations, as lines, in the order in which they were written."""
     columns = width()
     while changes := store.changes(after=after, limit=CHANGES_AT_ONCE):
         for change in changes:
+            if is_after(change, moment):
+                continue
             place = f"{change.position:>5}  {shortened(one_line(change.conversation), 36)}"
             for version, event in enumerate(change.events, change.first):
                 yield event_line(change, version, event, as_json, ":{}".format, f"{place}  {version:>5}", columns)
         after = changes[-1].position
 
 
+def is_after(change: branchlog.Change, moment: int | datetime | None) -> bool:
+    """Whether a commit was written after a moment of the whole store: a position or a time."""
+    if isinstance(moment, int):
+        return change.position > moment
+    return moment is not None and change.at > moment
+
+
 def event_line(
-    change: branchlog.Change, version: int, event: object, as_json: bool, name: Naming, place: str, columns: int
+    change: branchlog.Change,
+    version: int,
+    event: object,
+    as_json: bool,
+    name: Naming,
+    place: str,
+    columns: int,
+    erased: Container[int] = (),
 ) -> Text:
     """One event as a line."""
     fields = fields_of(event)
@@ -361,5 +395,5 @@ def event_line(
     line = Text().append(place, "cyan")
     line.append(f"  {moment(happened(fields))}  ", "dim")
     room = max(columns - len(line.plain), 30)
-    line.append(shortened(in_words(fields, version, name), room), "default")
+    line.append(shortened(in_words(fields, version, name, erased), room), "default")
     return line

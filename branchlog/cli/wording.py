@@ -1,15 +1,15 @@
-"""Events in words. Pure."""
+"""Events, and the steps of a replay, in words. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 import msgspec
 
-from branchlog import Change, Message
-from branchlog.cli.drawing import gist
+from branchlog import Change, Message, Step, Tree
+from branchlog.cli.drawing import ERASED, gist, is_erased, short_name
 from branchlog.cli.output import one_line
 
 Fields: TypeAlias = dict[str, Any]
@@ -45,40 +45,59 @@ def record(change: Change, version: int, fields: Fields) -> Fields:
     }
 
 
-def in_words(fields: Fields, version: int, name: Naming) -> str:
-    """What happened, on one line."""
+def in_words(fields: Fields, version: int, name: Naming, erased: Container[int] = ()) -> str:
+    """What happened, on one line; ``erased`` has the versions of the events whose messages were erased since."""
     tell = _TELLING.get(fields["type"])
     if tell is None:
         return f"{one_line(str(fields['type']))}: an event of a later branchlog, which changes nothing here"
-    return tell({**fields, "version": version}, name)
+    return tell({**fields, "version": version, "erased": version in erased}, name)
+
+
+def step_in_words(step: Step, now: Tree) -> str:
+    """What happened at a step of a replay, on one line; ``now`` is the tree as it is."""
+    node = step.node
+    fields: Fields = {"type": step.kind, "cursor": step.cursor, "by": step.by, **step.changes}
+    if node is None:
+        return in_words({**fields, "to": None}, step.version, str)
+    fields |= {"node": node.version, "to": node.version}
+    message = node.message
+    if message is not None:
+        fields["message"] = message.to_chat()
+    erased = {step.version} if is_erased(node, now) else ()
+    return in_words(fields, step.version, lambda _: short_name(node), erased)
 
 
 def _started(fields: Fields, _name: Naming) -> str:
     title = f" {one_line(fields['title'])!r}" if fields.get("title") else ""
-    said = f", with {_said(fields['message'])}" if "message" in fields else ""
+    said = f", with {_said(fields)}" if "message" in fields else ""
     return f"conversation{title} started{said}"
 
 
 def _added(fields: Fields, name: Naming) -> str:
-    return f"{name(fields['version'])} added: {_said(fields['message'])}"
+    return f"{name(fields['version'])} added: {_said(fields)}"
 
 
-def _said(message: Mapping[str, Any]) -> str:
+def _said(fields: Fields) -> str:
+    message = fields["message"]
     said = Message(message["role"], message.get("content"), tool_calls=message.get("tool_calls"))
-    return f"{one_line(said.role)}: {gist(said)}"
+    return f"{one_line(said.role)}: {ERASED if fields['erased'] else gist(said)}"
 
 
 def _moved(fields: Fields, name: Naming) -> str:
     cursor, to, by = fields.get("cursor", "main"), fields["to"], fields.get("by", "move")
     if to is None:
-        return f"cursor {cursor} taken away"
+        return f"cursor {one_line(cursor)} taken away"
     back = {"undo": "undo: ", "redo": "redo: "}.get(by, "")
     return f"{back}{one_line(cursor)} moved to {name(to)}"
 
 
 def _annotated(fields: Fields, name: Naming) -> str:
     told = [words(fields[key]) for key, words in _NOTES.items() if key in fields]
-    return f"{name(fields['node'])} {', '.join(told)}"
+    return f"{name(fields['node'])} {', '.join(told) or 'annotated with what was erased since'}"
+
+
+def _redacted(fields: Fields, name: Naming) -> str:
+    return f"what {name(fields['node'])} said was erased"
 
 
 def _about(fields: Fields, _name: Naming) -> str:
@@ -108,4 +127,5 @@ _TELLING: dict[str, Callable[[Fields, Naming], str]] = {
     "cursor-moved": _moved,
     "node-annotated": _annotated,
     "conversation-annotated": _about,
+    "node-redacted": _redacted,
 }

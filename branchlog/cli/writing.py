@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, TypeVar
 
 import click
 from rich.text import Text
 
 import branchlog
-from branchlog.cli.drawing import gist, node_notes, short_name
+from branchlog.cli.drawing import node_notes, role_and_gist, short_name
 from branchlog.cli.finding import Refused, conversation_id, editing, existing
 from branchlog.cli.options import (
     LastCommand,
+    MomentType,
     Place,
     conversation_argument,
     cursor_option,
@@ -65,10 +67,10 @@ def tell(node: branchlog.Node, cursor: str | None = None) -> None:
     notes = node_notes(node, [] if cursor is None else [cursor], node.position.of)
     line = Text().append(short_name(node), "cyan")
     line.append(f" ({', '.join(map(one_line, notes))})" if notes else "", "yellow")
-    message = node.message
-    if message is not None:
-        line.append(f"  {one_line(message.role)}: ", "magenta")
-        line.append(shortened(gist(message), max(width() - len(line.plain), 20)), "default")
+    role, text = role_and_gist(node)
+    if role:
+        line.append(f"  {one_line(role)}: ", "magenta")
+        line.append(shortened(text, max(width() - len(line.plain), 20)), "default")
     write_lines([line])
 
 
@@ -188,6 +190,61 @@ def previous_command(place: Place, conversation: str, node: str, cursor: str) ->
     tell(here, cursor)
 
 
+@on_conversation("restore", example="restore 0193 12")
+@click.argument("moment", metavar="MOMENT", type=MomentType())
+def restore_command(place: Place, conversation: str, moment: int | datetime) -> None:
+    """Make what is on show what it was at a version or a time.
+
+    Cursors, title, metadata, labels, ratings, bookmarks and hiding become again what they were. These are new events:
+    messages that came later stay, and this can be taken back by restoring the version that was before it.
+    """
+    with editing(place, conversation) as chat:
+        before = chat.version
+        chat.restore(moment)
+        here, events = chat.cursor, chat.version - before
+    tell(here, "main")
+    back = f"; 'branchlog restore {one_line(chat.id)} {before}' takes it back"
+    note(f"restored by {events} event{'' if events == 1 else 's'}{back}" if events else "it is as it was then already")
+
+
+@on_conversation("fork", example="fork 0193 0.1 --title 'Over the hill'")
+@click.argument("node", metavar="[NODE]", required=False)
+@click.option(
+    "--at", "moment", type=MomentType(), metavar="MOMENT", help="Take what was on show at a version or a time."
+)
+@click.option("--id", metavar="ID", help="Use this id instead of a new one.")
+@click.option("--title", metavar="TEXT", help="Use this title instead of the same one.")
+def fork_command(
+    place: Place, conversation: str, node: str | None, moment: int | datetime | None, id: str | None, title: str | None
+) -> None:
+    """Begin another conversation with a path of this one, and write its id.
+
+    With the path to NODE, to where the cursor was at a moment, or to where it is. The metadata of the new conversation
+    tells where it came from, under "forked_from".
+    """
+    if node is not None and moment is not None:
+        raise click.UsageError("Give either NODE or --at; NODE may have a moment of its own, as in @{12}.")
+    with existing(place) as store:
+        chat = store.load(conversation_id(store, conversation))
+        if id is not None:
+            must_be_free(store, id)
+        at = moment if node is None else node
+        fork = chat.fork_from(at, id=id) if title is None else chat.fork_from(at, id=id, title=title)
+        store.save(fork)
+    write(one_line(fork.id))
+
+
+def must_be_free(store: branchlog.Store, id: str) -> None:
+    """Raise ``AlreadyExists`` or ``ConversationDeleted`` where an id is taken or was."""
+    try:
+        store.describe(id)
+    except branchlog.ConversationDeleted:
+        raise
+    except branchlog.ConversationNotFound:
+        return
+    raise branchlog.AlreadyExists(f"conversation {id!r} exists already; give another --id")
+
+
 @on_conversation("cursor", example="cursor 0193 guest 0.1")
 @click.argument("name", metavar="NAME")
 @optional_node
@@ -291,6 +348,44 @@ def title_command(place: Place, conversation: str, title: str | None, remove: bo
     title = given(title, remove, "TITLE")
     with editing(place, conversation) as chat:
         chat.annotate_conversation(title=title)
+
+
+@on_conversation("redact", example="redact 0193 0.1 --yes")
+@node_argument
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def redact_command(place: Place, conversation: str, node: str, yes: bool) -> None:
+    """Erase what NODE says for good.
+
+    Content, name, tool calls and metadata go, out of the files of the store as well. Asks first. The node stays, with
+    its role, place and id, and so does what others say about it: labels, ratings, the title.
+    """
+    with existing(place) as store:
+        chat = store.load(conversation_id(store, conversation))
+        wanted = chat.tree.nodes[chat.node(node).index]
+        if wanted.message is None:
+            raise Refused(f"{short_name(wanted)} says nothing that could be erased")
+        told = "it was erased before" if wanted.redacted else staying(chat, wanted)
+        if not wanted.redacted and not yes and not agreed(erasing(wanted)):
+            raise Refused("nothing was erased")
+        chat.redact(wanted)
+        store.save(chat)
+    tell(wanted)
+    note(told)
+
+
+def erasing(node: branchlog.Node) -> str:
+    """The question before an erasure."""
+    role, text = role_and_gist(node)
+    return f"Erase {short_name(node)}, {shortened(f'{one_line(role)}: {text}', 60)!r}, for good?"
+
+
+def staying(chat: branchlog.Conversation, node: branchlog.Node) -> str:
+    """What an erasure leaves: where it quotes the message, it is to be changed by hand."""
+    stays = ["its role, place and id"]
+    stays += [] if node.label is None else [f"its label {one_line(node.label)!r}"]
+    stays += [] if chat.title is None else [f"the title {one_line(chat.title)!r}"]
+    stays += ["the metadata of the conversation"] if chat.metadata else []
+    return f"what stays: {', '.join(stays)}; forks of this conversation and copies of the store keep what they have"
 
 
 @on_conversation("delete", example="delete 0193 --yes")
