@@ -27,7 +27,6 @@ from branchlog.commit import Commit, Snapshot
 from branchlog.conversation import Clock, Conversation, NodeLike
 from branchlog.errors import (
     AlreadyExists,
-    BranchlogError,
     ConversationDeleted,
     ConversationNotFound,
     CorruptLog,
@@ -252,8 +251,7 @@ def _begun(home: Home, id: str) -> Steps[Conversation]:
     local = home.local
     if local is None:
         return chat
-    snapshots = yield lambda log: log.snapshots(id)
-    usable = yield from _agreeing(id, _chain(id, snapshots, chat._fingerprint))
+    usable = yield from _agreeing(id, _chain(id, (yield from _snapshots(id)), chat._fingerprint))
     if usable:
         try:
             chat._lay(usable, _fetching(local, id))
@@ -263,8 +261,21 @@ def _begun(home: Home, id: str) -> Steps[Conversation]:
     return chat
 
 
+def _snapshots(id: str) -> Steps[Sequence[Snapshot]]:
+    """The snapshots as they are in the log; none where they cannot even be read."""
+    try:
+        return (yield lambda log: log.snapshots(id))  # type: ignore[no-any-return]  # what a log answers to snapshots
+    except CorruptLog as error:
+        warnings.warn(SnapshotIgnored(id, 0, str(error)), stacklevel=2)
+        return ()
+
+
 def _chain(id: str, snapshots: Sequence[Snapshot], fingerprint: str) -> list[Snapshot]:
-    """The snapshots that follow one another from the beginning on, each the longest of those that begin there."""
+    """The snapshots that follow one another from the beginning on, each the longest of those that begin there.
+
+    Two writers may each have taken one from the same place on: the shorter is of no use, and no fault. One with
+    nothing before it to build on is a fault.
+    """
     longest: dict[int, Snapshot] = {}
     for snapshot in snapshots:
         if not snapshot.is_whole():
@@ -276,19 +287,22 @@ def _chain(id: str, snapshots: Sequence[Snapshot], fingerprint: str) -> list[Sna
     chain: list[Snapshot] = []
     while following := longest.get(chain[-1].version if chain else 0):
         chain.append(following)
+    reached = chain[-1].version if chain else 0
+    for after, snapshot in longest.items():
+        if after > reached:
+            _ignore(id, snapshot, f"there is no usable one that reaches version {after}, where it begins")
     return chain
 
 
 def _agreeing(id: str, chain: list[Snapshot]) -> Steps[list[Snapshot]]:
-    """The snapshots up to the last one that is of the very commits in the log."""
-    usable = list(chain)
-    while usable:
-        last = usable[-1]
-        commits = yield _read(id, last.version - 1, 1)
-        if commits and commits[0].last == last.version and commits[0].checksum == last.checksum:
-            return usable
-        _ignore(id, usable.pop(), "the log has other commits there, or none")
-    return usable
+    """The snapshots up to the first one that is not of the very commits in the log."""
+    for place, snapshot in enumerate(chain):
+        commits = yield _read(id, snapshot.version - 1, 1)
+        if not commits or (commits[0].last, commits[0].checksum) != (snapshot.version, snapshot.checksum):
+            for ignored in chain[place:]:
+                _ignore(id, ignored, "the log has other commits there or before, or none")
+            return chain[:place]
+    return chain
 
 
 def _ignore(id: str, snapshot: Snapshot, reason: str) -> None:
@@ -324,9 +338,9 @@ def save(home: Home, chat: Conversation, on_conflict: str) -> Steps[int]:
             f"conversation {chat.id!r} is of namespace {chat._namespace!r}, this store is {home.namespace!r}"
         )
     chat._belongs_to_store = True
-    while chat.pending:
+    while chat._pending:
         yield from _save_once(chat, on_conflict)
-        if chat._tail_bytes > SNAPSHOT_TAIL_BYTES and not chat.pending and home.local is not None:
+        if chat._tail_bytes > SNAPSHOT_TAIL_BYTES and not chat._pending and home.local is not None:
             yield from _try_snapshot(chat)
     return chat.saved_version
 
@@ -335,19 +349,18 @@ def _save_once(chat: Conversation, on_conflict: str) -> Steps[None]:
     commit = chat._next_commit()
     before = commit.first - 1
     entry = entry_of(chat, commit.last)
-    erasures = yield from _erasures(chat, commit)
+    redacted = chat._redactions(commit)
+    erasures = (yield from _erasures(chat.id, commit, redacted)) if redacted else []
     try:
         answer = yield _writing(commit, before, entry, erasures)
-    except VersionConflict:
+    except VersionConflict as conflict:
         if before == 0:
             raise AlreadyExists(f"conversation {chat.id!r} exists already; load it and say it there") from None
-        if on_conflict == "raise":
+        if on_conflict == "raise" or conflict.actual < before:  # the second: it was loaded from another store
             raise
         chat._merge((yield _read(chat.id, before)))
     else:
         chat._saved(answer.commit)
-        if erasures:
-            chat._snapshot_version = 0
 
 
 def _writing(commit: Commit, before: int, entry: Entry, erasures: Sequence[Erasure]) -> Callable[[Any], Any]:
@@ -356,12 +369,12 @@ def _writing(commit: Commit, before: int, entry: Entry, erasures: Sequence[Erasu
     return lambda log: log.append(commit, expected=before, entry=entry)
 
 
-def _erasures(chat: Conversation, commit: Commit) -> Steps[list[Erasure]]:
-    """What has to stand in place of the payloads that hold what a commit says is redacted."""
-    versions = sorted(version for version in chat._redactions(commit) if version < commit.first)
+def _erasures(id: str, commit: Commit, redacted: set[int]) -> Steps[list[Erasure]]:
+    """What has to stand in place of the payloads, written before, that hold what a commit says is redacted."""
+    versions = sorted(version for version in redacted if version < commit.first)
     erasures: dict[int, Erasure] = {}
     for version in versions:
-        holder = (yield _read(chat.id, version - 1, 1))[0]
+        holder = (yield _read(id, version - 1, 1))[0]
         data = erasures[holder.first].data if holder.first in erasures else holder.data
         erasures[holder.first] = Erasure(first=holder.first, data=blanked(data, version - holder.first))
     return list(erasures.values())
@@ -370,6 +383,7 @@ def _erasures(chat: Conversation, commit: Commit) -> Steps[list[Erasure]]:
 def entry_of(chat: Conversation, version: int) -> Entry:
     """What the catalog will say once the events up to this version are saved."""
     state = chat._state
+    arrays = state.arrays
     now = version == state.version
     return Entry(
         id=chat.id,
@@ -378,9 +392,9 @@ def entry_of(chat: Conversation, version: int) -> Entry:
         metadata=copied(state.metadata if now else state.metadata_at(version)),
         created=state.times[0],
         updated=state.peaks[version - 1],
-        nodes=state.arrays.count_at(version),
-        branches=state.arrays.leaf_count() if now else len(chat.tree.at(version).leaves),
-        cursors={name: state.arrays.versions[node] for name, node in state.cursors_at(version).items()},
+        nodes=arrays.count_at(version),
+        branches=arrays.leaf_count() if now else len(chat.tree.at(version).leaves),
+        cursors={name: arrays.versions[node] for name, node in state.cursors_at(version).items()},
     )
 
 
@@ -391,7 +405,7 @@ def _try_snapshot(chat: Conversation) -> Steps[None]:
     """Take a snapshot; a failure is told, and is not the save's."""
     try:
         yield from _put_snapshot(chat)
-    except BranchlogError as error:
+    except Exception as error:  # noqa: BLE001 - the save is made, whatever becomes of a cache
         warnings.warn(SnapshotIgnored(chat.id, chat.saved_version, f"it could not be taken: {error}"), stacklevel=2)
 
 
@@ -399,8 +413,8 @@ def _put_snapshot(chat: Conversation) -> Steps[None]:
     if chat._snapshot_version == 0:
         yield lambda log: log.drop_snapshots(chat.id)
     taken = chat._take_snapshot()
-    yield lambda log: log.put_snapshot(chat.id, taken)
-    chat._has_snapshot(taken)
+    if (yield lambda log: log.put_snapshot(chat.id, taken)):
+        chat._has_snapshot(taken)
 
 
 def take_snapshot(home: Home, id: str) -> Steps[int]:

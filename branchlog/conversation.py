@@ -351,7 +351,7 @@ class Conversation:
         the conversation, node and version. The title is this one's unless another is given. Costs O(path).
         """
         path = self.path(at)
-        then = self.tree if at is None or isinstance(at, Node | str) else self.at(at)
+        then = Tree(self._state, path[-1]._version)
         source = {"conversation": self.id, "node": path[-1].id, "version": then.version}
         chat = Conversation.start(
             id,
@@ -368,13 +368,13 @@ class Conversation:
 
     def _take_path(self, path: Sequence[Node]) -> None:
         """Add the nodes of another conversation's path beneath the root, and put the cursor on the last one."""
-        at, copied = self._now(None), path[:1]
+        at, copied = self._now(None), list(path[:1])
         for node in path[1:]:
             above = self._state.arrays.versions[-1]
             message = node._state.content(node.index)
             if message is not None:
                 self._happen([NodeAdded(at=to_microseconds(node.added), parent=above, message=message)])
-                copied = (*copied, node)
+                copied.append(node)
         versions = self._state.arrays.versions
         for node, version in zip(copied, list(versions), strict=True):
             annotations = node.annotations
@@ -463,7 +463,10 @@ class Conversation:
 
     def _fold(self, commits: Iterable[Commit]) -> None:
         """Fold commits that follow the head."""
+        redactions = len(self._state.redactions)
         evolve_all(self._state, self._events_of(commits))
+        if len(self._state.redactions) > redactions:
+            self._snapshot_version = 0  # whoever redacted has dropped the snapshots
 
     def _events_of(self, commits: Iterable[Commit]) -> Iterator[AnyEvent]:
         """The events of commits that follow the head; puts the head behind them when all are taken."""
@@ -500,6 +503,8 @@ class Conversation:
     def _saved(self, commit: Commit) -> None:
         """Take note that the first pending events are saved, unless that is known already."""
         if commit.last > self.saved_version:
+            if any(isinstance(event, NodeRedacted) for event in self._pending[: commit.count]):
+                self._snapshot_version = 0  # the log has dropped the snapshots
             self._head = commit.head
             del self._pending[: commit.count]
             self._attempt = None

@@ -96,7 +96,7 @@ class Codec:
         events = []
         for shape in _decode_shapes(commit.data):
             shapes = [shape] if later else self.vocabulary.upcast(schema, shape)
-            events.append(_joined(shape, [_lifted(each, lift) for each in shapes]))
+            events.append(_joined(shape, [_lifted(each, lift) for each in shapes], later=later))
         return events
 
     def _lift_metadata(self, own: str) -> Callable[[Shape], Shape] | None:
@@ -150,12 +150,12 @@ def _lifted(shape: Shape, lift: Callable[[Shape], Shape] | None) -> Shape:
     return lifted
 
 
-def _joined(stored: Shape, shapes: list[Shape]) -> AnyEvent:
+def _joined(stored: Shape, shapes: list[Shape], *, later: bool) -> AnyEvent:
     """What became of one stored event, as one event with its version."""
-    events = [_decode_known(msgspec.Raw(_encode(shape)), later=True) for shape in shapes]
+    events = [_decode_known(msgspec.Raw(_encode(shape)), later=later) for shape in shapes]
     if len(events) == 1:
         return events[0]
-    return SeveralEvents(at=stored["at"], events=tuple(events))
+    return SeveralEvents(at=msgspec.convert(stored, _Tagged).at, events=tuple(events))
 
 
 def _where(commit: Commit) -> str:

@@ -164,9 +164,14 @@ def _restore_about(state: Projection, at: int, version: int) -> Iterator[Event]:
 
 
 def _restore_notes(state: Projection, at: int, version: int) -> Iterator[Event]:
+    cursors = state.cursors_at(version)
     for index in sorted(state.notes):
         now, then = Node(state, index), Node(state, index, version)
-        if state.arrays.versions[index] > version or state.notes[index][-1][0] <= version:
+        if state.arrays.versions[index] > version:
+            if now.label in cursors:  # a name is a cursor's or a label, not both
+                yield NodeAnnotated(at=at, node=now.version, label=None)
+            continue
+        if state.notes[index][-1][0] <= version and now.label == then.label:
             continue
         metadata = patch_between(now.metadata, then.metadata)
         changes: dict[str, Any] = {

@@ -95,6 +95,9 @@ class CursorHistory:
 
     def node_at(self, version: int) -> int:
         """Where the cursor was, or NONE where it did not exist."""
+        versions = self.versions
+        if versions and versions[-1] <= version:
+            return self.nodes[-1]  # most questions are about now
         count = self.count_at(version)
         return self.nodes[count - 1] if count else NONE
 
@@ -142,6 +145,7 @@ class Projection:
         "metadata",
         "notes",
         "redacted",
+        "redactions",
         "shifts",
         "times",
         "title",
@@ -152,6 +156,7 @@ class Projection:
         self.contents: list[Raw | Absent | None] = []
         self.fetch: Callable[[int], None] | None = None
         self.redacted: dict[int, int] = {}
+        self.redactions: History[int] = []
         self.times = array("q")
         self.cursors: dict[str, CursorHistory] = {MAIN: CursorHistory()}
         self.notes: dict[int, History[NodeAnnotated]] = {}
@@ -209,8 +214,7 @@ class Projection:
 
     def cursors_at(self, version: int) -> dict[str, int]:
         """Each cursor's node, as index."""
-        places = ((name, history.node_at(version)) for name, history in self.cursors.items())
-        return {name: node for name, node in places if node != NONE}
+        return {name: node for name, history in self.cursors.items() if (node := history.node_at(version)) != NONE}
 
     def title_at(self, version: int) -> str | None:
         """The title."""
@@ -268,6 +272,7 @@ class Projection:
         self.notes = _rewound(self.notes, version)
         self.labels = _rewound(self.labels, version)
         self.redacted = {node: when for node, when in self.redacted.items() if when <= version}
+        del self.redactions[len(until(self.redactions, version)) :]
         del self.about[len(until(self.about, version)) :]
         self.title, self.metadata = self.title_at(version), self.metadata_at(version)
 
@@ -312,7 +317,7 @@ def evolve_all(state: Projection, events: Iterable[AnyEvent]) -> None:  # noqa: 
         elif isinstance(event, ConversationStarted):
             _started(state, version, event)
         elif isinstance(event, NodeRedacted):
-            _redacted(state, version, _index(state, event.node))
+            redact(state, version, _index(state, event.node))
         elif isinstance(event, SeveralEvents):
             for part in event.events:
                 evolve(state, part)
@@ -336,9 +341,10 @@ def _started(state: Projection, version: int, event: ConversationStarted) -> Non
     state.title, state.metadata = event.title, dict(event.metadata)
 
 
-def _redacted(state: Projection, version: int, node: int) -> None:
-    """Blank what is held of the node, too: what is read from the log later is blank already."""
+def redact(state: Projection, version: int, node: int) -> None:
+    """Fold a redaction: blank what is held of the node, too; what is read from the log later is blank already."""
     state.redacted.setdefault(node, version)
+    state.redactions.append((version, node))
     content = state.contents[node]
     if isinstance(content, Raw):
         state.contents[node] = blank(content)

@@ -77,7 +77,7 @@ def _histories(state: Projection, start: int, stop: int) -> Iterator[Iterator[tu
         ((version, {"kind": "node-annotated", "node": node, "changes": _changes(note)}) for version, note in notes)
         for node, notes in state.notes.items()
     )
-    erased = ((version, {"kind": "node-redacted", "node": node}) for node, version in state.redacted.items())
+    erased = ((version, {"kind": "node-redacted", "node": node}) for version, node in state.redactions)
     yield iter(sorted((each for each in chain(said, erased) if start <= each[0] <= stop), key=itemgetter(0)))
     yield _about(state, start, stop)
 

@@ -19,7 +19,7 @@ import msgspec
 from msgspec import UNSET
 
 from branchlog._core.events import ConversationAnnotated, ConversationStarted, NodeAnnotated
-from branchlog._core.projection import ABSENT, CursorHistory, History, Projection, annotate, until
+from branchlog._core.projection import ABSENT, CursorHistory, History, Projection, annotate, redact, until
 from branchlog.errors import InvalidInput
 
 FORMAT = 1
@@ -44,7 +44,7 @@ class _Index(msgspec.Struct, frozen=True, array_like=True):
     parents: bytes
     moves: list[_Moves]
     notes: list[tuple[int, int, NodeAnnotated]]
-    redacted: list[tuple[int, int]]
+    redactions: list[tuple[int, int]]
     started: ConversationStarted | None
     about: list[tuple[int, ConversationAnnotated]]
     root_has_message: bool
@@ -76,7 +76,7 @@ def take(state: Projection, after: int, until_version: int) -> bytes:
                 ),
                 key=itemgetter(0),
             ),
-            redacted=[each for each in state.redacted.items() if after < each[1] <= until_version],
+            redactions=[each for each in until(state.redactions, until_version) if each[0] > after],
             started=msgspec.structs.replace(started, message=UNSET) if started else None,
             about=[(version, event) for version, event in about if isinstance(event, ConversationAnnotated)],
             root_has_message=bool(state.contents and state.contents[0] is not None),
@@ -137,7 +137,8 @@ def _extend(
     state.about.extend(index.about)
     for version, node, note in index.notes:
         annotate(state, version, node, note)
-    state.redacted.update(index.redacted)
+    for version, node in index.redactions:
+        redact(state, version, node)
     last = state.version
     state.title, state.metadata = state.title_at(last), state.metadata_at(last)
 

@@ -153,8 +153,8 @@ class AsyncBridge:
     async def snapshots(self, stream: str) -> list[Snapshot]:
         return await self._run(self._log.snapshots, stream)
 
-    async def put_snapshot(self, stream: str, snapshot: Snapshot) -> None:
-        await self._run(self._log.put_snapshot, stream, snapshot)
+    async def put_snapshot(self, stream: str, snapshot: Snapshot) -> bool:
+        return await self._run(self._log.put_snapshot, stream, snapshot)
 
     async def drop_snapshots(self, stream: str) -> int:
         return await self._run(self._log.drop_snapshots, stream)
@@ -285,8 +285,8 @@ class BlockingBridge:
     def snapshots(self, stream: str) -> list[Snapshot]:
         return self._run(self._log.snapshots(stream))
 
-    def put_snapshot(self, stream: str, snapshot: Snapshot) -> None:
-        self._run(self._log.put_snapshot(stream, snapshot))
+    def put_snapshot(self, stream: str, snapshot: Snapshot) -> bool:
+        return self._run(self._log.put_snapshot(stream, snapshot))
 
     def drop_snapshots(self, stream: str) -> int:
         return self._run(self._log.drop_snapshots(stream))

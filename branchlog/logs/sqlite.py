@@ -618,11 +618,14 @@ class _File:
         self.rows.clear()
 
     def forget(self) -> None:
-        """Take what was deleted out of the write-ahead log, too; ``secure_delete`` has seen to the file itself.
+        """Leave no trace of what was deleted in the file and in the write-ahead log.
 
-        Raises ``BackendError`` if a reader kept the old frames in use for too long.
+        ``secure_delete`` overwrites the row itself, but not copies of it that stayed in unused parts of pages when
+        SQLite moved rows between them; so the file is built anew. Raises ``BackendError`` if a reader kept the old
+        frames of the write-ahead log in use for too long.
         """
         with self._lock, self._border:
+            _retried(lambda: self._writer.execute("VACUUM"))
             deadline = time.monotonic() + BUSY_SECONDS
             while self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
                 if time.monotonic() > deadline:

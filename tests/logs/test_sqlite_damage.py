@@ -29,6 +29,9 @@ from branchlog.logs.memory import MemoryLog
 from branchlog.store import Change, Store
 from branchlog.testing.contract import put
 
+pytestmark = pytest.mark.filterwarnings("ignore::branchlog.SnapshotIgnored")
+"""Where the table of snapshots is damaged, they are not used, and this is told."""
+
 ALLOWED = (CorruptLog, NotAStore, BackendError)
 NAMES = ("kyoto", "osaka", "nara")
 PAGE_BYTES = 4_096
