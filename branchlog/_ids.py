@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from uuid import UUID
 
 
-def uuid7(microseconds: int) -> UUID:
-    """A new UUIDv7 of this time: 48 bits of milliseconds, 12 of their fraction (method 3), 62 random ones."""
+def uuid7(microseconds: int) -> bytes:
+    """A new UUIDv7 of this time, 16 bytes: 48 bits of milliseconds, 12 of their fraction (method 3), 62 random ones."""
     milliseconds, rest = divmod(max(microseconds, 0), 1_000)
     fraction = rest * 4_096 // 1_000
     random = int.from_bytes(os.urandom(8)) & (2**62 - 1)
-    return UUID(int=(milliseconds & (2**48 - 1)) << 80 | 7 << 76 | fraction << 64 | 2 << 62 | random)
+    high = (milliseconds & (2**48 - 1)) << 16 | 7 << 12 | fraction
+    return (high << 64 | 2 << 62 | random).to_bytes(16)

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TypeAlias
+from uuid import UUID
 
 import attrs
 import msgspec
@@ -31,7 +32,7 @@ from branchlog._core.events import (
     NodeRedacted,
 )
 from branchlog._core.message import Json, Message
-from branchlog._core.projection import Projection, evolve, evolve_all, to_microseconds
+from branchlog._core.projection import Projection, evolve_all, to_microseconds
 from branchlog._core.rebase import rebase
 from branchlog._core.redact import blank
 from branchlog._core.replay import Step, replay
@@ -99,7 +100,7 @@ class Conversation:
         chat = cls(id if id is not None else "", namespace=namespace, clock=clock, codec=codec)
         at = chat._now(time)
         if id is None:
-            chat.id = str(uuid7(chat._now(None)))
+            chat.id = str(UUID(bytes=uuid7(chat._now(None))))
             chat._head = genesis(namespace, chat.id)
         message = Message("system", system) if isinstance(system, str) else system
         if message is not None:
@@ -439,7 +440,8 @@ class Conversation:
 
     def _redactions(self, commit: Commit) -> set[int]:
         """The versions of the events that hold what the first pending events redact."""
-        state, versions = self._state, set()
+        state = self._state
+        versions: set[int] = set()
         for event in self._pending[: commit.count]:
             if isinstance(event, NodeRedacted):
                 notes = state.notes.get(state.arrays.index_of(event.node), ())
@@ -454,9 +456,8 @@ class Conversation:
         return _wall_clock() if self._clock is None else to_microseconds(self._clock())
 
     def _happen(self, events: Sequence[Event]) -> None:
-        for event in events:
-            evolve(self._state, event)
-            self._pending.append(event)
+        evolve_all(self._state, events)
+        self._pending += events
 
     def _last_node(self) -> Node:
         return Node(self._state, len(self._state.arrays) - 1)
@@ -493,7 +494,7 @@ class Conversation:
                 self.id,
                 self._head,
                 count=len(self._pending),
-                id=uuid7(at).bytes,
+                id=uuid7(at),
                 at=at,
                 schema=self._codec.schema,
                 data=encode_events(self._pending),

@@ -103,8 +103,10 @@ _encode_stored = msgspec.json.Encoder().encode
 def encode(message: Message) -> bytes:
     """The message as JSON. Raises ``InvalidMessage`` if it would not come back the same.
 
-    It was checked when it was made, but what it holds may have been changed since.
+    It was checked when it was made, but lists and dicts that it holds may have been changed since.
     """
+    if _is_fixed(message):
+        return _encode_stored(StoredMessage(role=message.role, content=message.content, name=message.name))
     message._check()
     stored = StoredMessage(
         role=message.role,
@@ -124,6 +126,16 @@ def encode(message: Message) -> bytes:
     if not unchanged:
         raise InvalidMessage("message", "it was changed since it was made and would not come back the same from JSON")
     return data
+
+
+def _is_fixed(message: Message) -> bool:
+    """Whether it holds text only, and so is as it was when it was checked."""
+    return (
+        type(message.content) is str
+        and message.tool_calls is None
+        and message.tool_call_id is None
+        and not message.metadata
+    )
 
 
 def decode(data: bytes | msgspec.Raw) -> Message:
@@ -167,7 +179,7 @@ def check_metadata(metadata: object, where: str = "metadata") -> None:
 
 def copied(metadata: dict[str, Json]) -> dict[str, Json]:
     """A copy of checked metadata that shares nothing with it."""
-    copy: dict[str, Json] = msgspec.json.decode(_encode_stored(metadata))
+    copy: dict[str, Json] = msgspec.json.decode(_encode_stored(metadata)) if metadata else {}
     return copy
 
 
