@@ -1,4 +1,4 @@
-"""Files in: reads exported conversations from disk and puts them into a store.
+"""Files in: reads exported conversations from disk and puts them into a store. And out: ``export``.
 
 The only module that joins the formats, which know shapes, to a store and to the disk. Each conversation is one commit,
 so that it arrives whole or not at all; damage in one never costs another. A conversation is found again by its source,
@@ -125,6 +125,16 @@ def import_files(
         except UnreadableFile as error:
             reports.append(FileReport(path=error.path, error=error.problem))
     return reports
+
+
+def export(chat: Conversation, format: str, *, schema: str | None = None) -> dict[str, Json]:
+    """The conversation as JSON of an outside format; ``schema`` is a version of it, if not the current one.
+
+    Raises ``InvalidInput`` for a format that cannot be written, a version that never was, and a version that has no
+    place for something that the conversation has.
+    """
+    writer = detect.writer_of(format)
+    return writer.write(chat) if schema is None else writer.write(chat, schema=schema)
 
 
 @attrs.define(kw_only=True)

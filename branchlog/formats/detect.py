@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from branchlog._core.message import Json
+from branchlog.conversation import Conversation
 from branchlog.errors import InvalidInput
-from branchlog.formats import chatgpt, oasst
+from branchlog.formats import chatgpt, dataknobs, oasst
 from branchlog.formats.outline import Outline, Repairs, described
 
 
@@ -23,8 +24,29 @@ class Reader(Protocol):
         """The conversation, not mended yet, and what was repaired; raises ``InvalidInput`` if it is none."""
 
 
-READERS: tuple[Reader, ...] = (chatgpt, oasst)
+class Writer(Protocol):
+    """What the module of a format has beside this if it can be written."""
+
+    FORMAT: str
+
+    def write(self, chat: Conversation, *, schema: str = ...) -> dict[str, Any]:
+        """The conversation as JSON of this format, of a version of it; raises ``InvalidInput`` where that cannot be."""
+
+
+READERS: tuple[Reader, ...] = (chatgpt, oasst, dataknobs)
 """Every format that can be read. No value is recognised by two."""
+
+WRITERS: tuple[Writer, ...] = (dataknobs,)
+"""Every format that can be written."""
+
+
+def writer_of(format: str) -> Writer:
+    """The format of this name. Raises ``InvalidInput`` if it cannot be written."""
+    found = next((writer for writer in WRITERS if format == writer.FORMAT), None)
+    if found is None:
+        known = ", ".join(writer.FORMAT for writer in WRITERS)
+        raise InvalidInput(f"no format {format!r} can be written; there are: {known}")
+    return found
 
 
 def reader_of(value: Json) -> Reader | None:
