@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from branchlog import _steps
 from branchlog._core.codec import encode_events
-from branchlog._core.events import AnyEvent, CursorMoved, NodeAdded, NodeAnnotated, NodeRedacted, UnknownEvent
+from branchlog._core.events import AnyEvent, CursorMoved, NodeAdded, NodeAnnotated, NodeRedacted
 from branchlog._core.projection import parts
 from branchlog._core.same import different
 from branchlog.commit import Commit, Head, genesis, seal
@@ -156,22 +156,24 @@ class _Copying:
             count=len(events),
             id=commit.id,
             at=commit.at,
-            schema=codec.schema,
+            schema=codec.schema_of_decoded(commit),
             data=encode_events(events),
         )
 
     def _lifted(self, stream: _Stream, commit: Commit) -> list[AnyEvent]:
         """The events of a commit in the present vocabulary, about the versions that nodes have in the target."""
+        codec = self.source._home.codec
+        if codec.vocabulary.is_later(commit.schema.partition("+")[0]):
+            raise InvalidInput(
+                f"{commit.stream!r} has events of a later schema behind events that were taken up: "
+                "upgrade branchlog, then migrate"
+            )
         lifted: list[AnyEvent] = []
-        for version, stored in enumerate(self.source._home.codec.decode(commit), commit.first):
+        for version, stored in enumerate(codec.decode(commit), commit.first):
             for event in parts(stored):
-                if isinstance(event, UnknownEvent):
-                    raise InvalidInput(
-                        f"{commit.stream!r} has an event of a later schema behind events that were taken up: "
-                        "upgrade branchlog, then migrate"
-                    )
                 lifted.append(_about(event, stream))
-                stream.versions[version] = stream.head.version + len(lifted)
+                if isinstance(event, NodeAdded) or version not in stream.versions:
+                    stream.versions[version] = stream.head.version + len(lifted)
         return lifted
 
     def compare(self) -> Iterator[tuple[str, str]]:

@@ -87,6 +87,11 @@ class Codec:
             raise CorruptLog(_where(commit), f"{commit.count} events expected, {len(events)} found")
         return events
 
+    def schema_of_decoded(self, commit: Commit) -> str:
+        """The schema that the events of a commit have when they are decoded."""
+        _, plus, own = commit.schema.partition("+")
+        return self.schema if self._lift_metadata(own) else f"{self.vocabulary.current}{plus}{own}"
+
     def _decode_other(self, commit: Commit) -> list[AnyEvent]:
         schema, _, own = commit.schema.partition("+")
         lift = self._lift_metadata(own)

@@ -6,11 +6,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
+from msgspec.structs import replace
 
+from branchlog._core.events import ConversationStarted
 from branchlog._core.message import StoredMessage
 from branchlog._core.projection import Projection
 
 _decode_message = msgspec.json.Decoder(StoredMessage).decode
+_canonical = msgspec.json.Encoder(order="deterministic").encode
+"""What people said is compared as JSON, in which 1, 1.0 and true are three things."""
 
 
 def different(one: Projection, other: Projection) -> Iterator[str]:
@@ -29,9 +34,9 @@ def different(one: Projection, other: Projection) -> Iterator[str]:
         yield f"the messages of node {place!r} differ"
 
 
-def _said(state: Projection, node: int) -> StoredMessage | None:
+def _said(state: Projection, node: int) -> bytes | None:
     content = state.content(node)
-    return None if content is None else _decode_message(content)
+    return None if content is None else _canonical(_decode_message(content))
 
 
 def _times(state: Projection) -> list[int]:
@@ -42,15 +47,15 @@ def _moves(state: Projection) -> dict[str, list[tuple[int, int]]]:
     return {name: list(zip(each.nodes, each.by, strict=True)) for name, each in state.cursors.items()}
 
 
-def _notes(state: Projection) -> dict[int, list[Any]]:
-    return {
-        node: [(note.at, note.label, note.rating, note.bookmark, note.hidden, note.metadata) for _, note in notes]
-        for node, notes in state.notes.items()
-    }
+def _notes(state: Projection) -> dict[int, list[bytes]]:
+    return {node: [_canonical(replace(note, node=0)) for _, note in notes] for node, notes in state.notes.items()}
 
 
-def _about(state: Projection) -> list[Any]:
-    return [(event.at, event.title, event.metadata) for _, event in state.about]
+def _about(state: Projection) -> list[bytes]:
+    return [
+        _canonical(replace(event, message=UNSET) if isinstance(event, ConversationStarted) else event)
+        for _, event in state.about
+    ]
 
 
 _TOLD: dict[str, Callable[[Projection], Any]] = {
