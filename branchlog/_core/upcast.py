@@ -48,9 +48,9 @@ class Registry:
         self.current = current
         self._steps = {step.source: step for step in _distinct(what, steps)}
         self._ways = {version: self._way(version) for version in {*released, current}}
-        stray = set(self._steps) - set(self._ways)
+        stray = set(self._steps) - (set(self._ways) - {current})
         if stray:
-            raise InvalidInput(f"{what}: steps from versions that were never released: {', '.join(sorted(stray))}")
+            raise InvalidInput(f"{what}: steps that no released version takes, from {', '.join(sorted(stray))}")
         for upcaster in self._steps.values():
             _check_golden(what, upcaster)
 

@@ -1,7 +1,5 @@
 """Snapshots of the index: laid end to end, with the tail folded behind them, they are the fold of all events."""
 
-import struct
-
 import msgspec
 import pytest
 from conversations import commands, picks, played, portrait, started
@@ -190,7 +188,7 @@ def test_what_is_no_snapshot_is_refused():
         data[:-1],
         data + b"\0",
         msgspec.msgpack.encode({"after": 0}),
-        struct.pack("8s", b""),
+        bytes(8),
     ):
         with pytest.raises(InvalidInput, match="not a snapshot"):
             snapshot.apply(Projection(), damaged)
