@@ -180,7 +180,8 @@ class _Places:
         if [child for child in own if child in self.edged] != [child for child in by_id if child in self.edged]:
             self._report(parent, "its children's edges are in another order than their ids, which give the order")
         yield from by_id
-        yield from (child for child in children if not self._is_child_by_id(parent, child))
+        known = set(own)
+        yield from (child for child in children if child not in known)
 
     def _prefix(self, parent: str) -> str:
         """What the ids of children begin with."""
