@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import ageing, importing, large, loading, path, saving
+from benchmarks import ageing, importing, large, loading, looking_back, path, saving, snapshots, together
 from benchmarks.measure import Figure, surroundings
 
 WORKLOADS: dict[str, Callable[[Path, bool], list[Figure]]] = {
@@ -17,7 +17,10 @@ WORKLOADS: dict[str, Callable[[Path, bool], list[Figure]]] = {
     "ageing": ageing.run,
     "loading": loading.run,
     "large": large.run,
+    "looking-back": looking_back.run,
+    "snapshots": snapshots.run,
     "path": path.run,
+    "together": together.run,
     "importing": importing.run,
 }
 
@@ -52,8 +55,7 @@ def _arguments() -> argparse.Namespace:
 def _print(figures: list[Figure]) -> None:
     width = max(len(figure.what) for figure in figures)
     for figure in figures:
-        goal = "" if figure.goal is None else f"   at most {figure.goal:g}: {figure.verdict}"
-        print(f"  {figure.what:{width}}  {figure.value:12,.2f} {figure.unit:5}{goal}")
+        print(f"  {figure.what:{width}}  {figure.value:12,.2f} {figure.unit:5}   {figure.verdict}".rstrip())
 
 
 if __name__ == "__main__":

@@ -1,12 +1,21 @@
 """Loading a conversation, against the bare SELECT of the same rows with a typed decode of all that they say.
 
 The bare side is what a careful person would write by hand: the rows in order, decoded into structs of full types, the
-message included. It does not verify, and it builds no tree. The files are in the cache of the system.
+message included. It does not verify, and it builds no tree.
+
+Loaded three times: by way of the snapshots that saving has taken by itself; with them dropped, so that every commit is
+read, verified and folded; and by way of snapshots with the messages of the current path read after it. First with the
+file in the cache of the system and the store open; then cold: the store is opened for it, and the pages of the file are
+out of the cache.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -47,39 +56,81 @@ class Moved(msgspec.Struct, tag_field="type", tag="cursor-moved"):
 
 decode = msgspec.json.Decoder(list[Started | Added | Moved]).decode
 
+GOALS = {"by snapshots": 2.0, "without snapshots": None, "by snapshots, and its messages": None}
+
 
 def run(folder: Path, quick: bool) -> list[Figure]:
-    figures = _loaded(folder, 10_000, rounds=9 if quick else 31, goal=2.0)
+    figures = _loaded(folder, 10_000, rounds=9 if quick else 31)
     if not quick:
-        figures += _loaded(folder, 100_000, rounds=7, goal=None)
+        figures += _loaded(folder, 100_000, rounds=5)
     return figures
 
 
-def _loaded(folder: Path, events: int, rounds: int, goal: float | None) -> list[Figure]:
+def _loaded(folder: Path, events: int, rounds: int) -> list[Figure]:
     path = folder / f"loading-{events}.db"
-    _build(path, events // 2)
-    connection = sqlite3.connect(path)
-    with branchlog.open(path) as store:
+    without = folder / f"loading-{events}-without.db"
+    build(path, events // 2)
+    shutil.copyfile(path, without)
+    with branchlog.open(without) as store:
+        store.drop_snapshots("measured")
+    return [*_warm(path, without, events, rounds), *_cold(path, without, events, min(rounds, 9))]
 
-        def load() -> branchlog.Conversation:
+
+def _warm(path: Path, without: Path, events: int, rounds: int) -> list[Figure]:
+    with branchlog.open(path) as store, branchlog.open(without) as bald, closing(sqlite3.connect(path)) as connection:
+        works = {
+            "by snapshots": lambda: store.load("measured"),
+            "without snapshots": lambda: bald.load("measured"),
+            "by snapshots, and its messages": lambda: store.load("measured").messages(),
+            "bare": lambda: _bare(connection),
+        }
+        if not store.load("measured").version == bald.load("measured").version == len(_bare(connection)):
+            raise RuntimeError("the sides do not read the same events")
+        return _figures(f"{events:,} events", in_turns(rounds, **works), goals=GOALS)
+
+
+def _cold(path: Path, without: Path, events: int, rounds: int) -> list[Figure]:
+    def opened(file: Path) -> branchlog.Conversation:
+        with branchlog.open(file) as store:
             return store.load("measured")
 
-        def bare() -> list[Started | Added | Moved]:
-            rows = connection.execute("SELECT CAST(data AS BLOB) FROM commits WHERE stream = 1 ORDER BY first")
-            return [event for (data,) in rows for event in decode(data)]
+    def bare() -> object:
+        with closing(sqlite3.connect(path)) as connection:
+            return _bare(connection)
 
-        if load().version != len(bare()):
-            raise RuntimeError("the two sides do not read the same events")
-        taken = in_turns(rounds, branchlog=load, bare=bare)
-    connection.close()
-    return [
-        Figure("loading", f"{events:,} events: load", milliseconds(taken["branchlog"]), "ms"),
-        Figure("loading", f"{events:,} events: bare select and decode", milliseconds(taken["bare"]), "ms"),
-        Figure("loading", f"{events:,} events: ratio", taken["branchlog"] / taken["bare"], "times", goal),
-    ]
+    works: dict[str, Callable[[], object]] = {
+        "by snapshots": lambda: opened(path),
+        "without snapshots": lambda: opened(without),
+        "bare": bare,
+    }
+    return _figures(
+        f"{events:,} events, cold", in_turns(rounds, before=lambda: _evict(path, without), **works), goals={}
+    )
 
 
-def _build(path: Path, messages: int) -> None:
+def _bare(connection: sqlite3.Connection) -> list[Started | Added | Moved]:
+    rows = connection.execute("SELECT CAST(data AS BLOB) FROM commits WHERE stream = 1 ORDER BY first")
+    return [event for (data,) in rows for event in decode(data)]
+
+
+def _evict(*paths: Path) -> None:
+    """Ask the system to let go of what it has cached of these files."""
+    for path in paths:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _figures(name: str, taken: dict[str, float], goals: dict[str, float | None]) -> list[Figure]:
+    figures = [Figure("loading", f"{name}: {what}", milliseconds(each), "ms") for what, each in taken.items()]
+    for what, each in taken.items():
+        if what != "bare":
+            figures.append(Figure("loading", f"{name}: ratio {what}", each / taken["bare"], "times", goals.get(what)))
+    return figures
+
+
+def build(path: Path, messages: int) -> None:
+    """A store with one conversation of so many messages, each saved by itself."""
     text = text_of(300)
     with branchlog.open(path, durability="relaxed") as store:
         chat = store.create("measured", title="Measured", system="You are measured.")

@@ -17,19 +17,23 @@ TEXT = "A sentence as people write it, neither long nor short, to be said again 
 
 @dataclass(frozen=True)
 class Figure:
-    """One thing that was measured; ``goal`` is what it may be at most."""
+    """One thing that was measured; ``goal`` is what it may be at most, ``least`` what it shall be at least."""
 
     workload: str
     what: str
     value: float
     unit: str
     goal: float | None = None
+    least: float | None = None
 
     @property
     def verdict(self) -> str:
-        if self.goal is None:
-            return ""
-        return "reached" if self.value <= self.goal else "missed"
+        """The goal, and whether it is reached; nothing where there is none."""
+        if self.goal is not None:
+            return f"at most {self.goal:g}: {'reached' if self.value <= self.goal else 'missed'}"
+        if self.least is not None:
+            return f"at least {self.least:g}: {'reached' if self.value >= self.least else 'missed'}"
+        return ""
 
 
 def text_of(length: int) -> str:
@@ -44,15 +48,20 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def in_turns(rounds: int, **works: Callable[[], object]) -> dict[str, float]:
+def in_turns(
+    rounds: int, *, before: Callable[[], object] | None = None, **works: Callable[[], object]
+) -> dict[str, float]:
     """The median seconds of each of these, called in turns: what disturbs one disturbs the others too.
 
     Every other round goes in the opposite direction, so that none always comes right after the same neighbour.
+    ``before`` is called before each and not counted.
     """
     taken: dict[str, list[float]] = {name: [] for name in works}
     order = list(works)
     for _ in range(rounds):
         for name in order:
+            if before is not None:
+                before()
             taken[name].append(seconds(works[name]))
         order.reverse()
     return {name: median(times) for name, times in taken.items()}

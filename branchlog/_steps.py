@@ -53,7 +53,7 @@ PAGE_COMMITS = 4_096
 PATH_COMMITS_MIN, PATH_COMMITS_MAX = 2, 1_024
 """Commits of one read when a path is followed upwards: few where it jumps about, more and more where it is a line."""
 
-BLOCK_EVENTS = 64
+BLOCK_EVENTS, BLOCK_EVENTS_MAX = 64, 4_096
 """Events whose messages are fetched at once where a snapshot left them out: worth the cost of one read."""
 
 SNAPSHOT_TAIL_BYTES = 1 << 20
@@ -310,16 +310,24 @@ def _ignore(id: str, snapshot: Snapshot, reason: str) -> None:
 
 
 def _fetching(local: Log, id: str) -> Callable[[int], list[Commit]]:
-    """What fetches the commits around a version, also after the store was closed."""
+    """What fetches the commits around a version, also after the store was closed.
+
+    Where one block is wanted right behind another, as when a path is read, it is twice as long as that.
+    """
+    size, end = BLOCK_EVENTS, 0
 
     def fetch(version: int) -> list[Commit]:
-        after = (version - 1) // BLOCK_EVENTS * BLOCK_EVENTS
+        nonlocal size, end
+        goes_on = end < version <= end + BLOCK_EVENTS
+        size = min(size * 2, BLOCK_EVENTS_MAX) if goes_on else BLOCK_EVENTS
+        after = end if goes_on else (version - 1) // BLOCK_EVENTS * BLOCK_EVENTS
+        end = after + size
         try:
-            return local.read(id, after=after, until=after + BLOCK_EVENTS)
+            return local.read(id, after=after, until=end)
         except LogClosed:
             log = local.reopened()
         try:
-            return log.read(id, after=after, until=after + BLOCK_EVENTS)
+            return log.read(id, after=after, until=end)
         finally:
             log.close()
 
@@ -538,7 +546,7 @@ def _read_back(id: str, version: int, limit: int) -> Callable[[Any], Any]:
 def _nodes_of(home: Home, commit: Commit) -> Iterator[tuple[int, NodeAdded | ConversationStarted]]:
     for version, event in enumerate(home.codec.decode(commit), commit.first):
         for part in parts(event):
-            if isinstance(part, NodeAdded | ConversationStarted):
+            if isinstance(part, (NodeAdded, ConversationStarted)):  # a union would be made anew each time
                 yield version, part
 
 

@@ -188,7 +188,7 @@ class Projection:
         """Put messages in place that were left out: those of the events from version ``first`` on."""
         for version, event in enumerate(events, first):
             for part in parts(event):
-                if isinstance(part, NodeAdded | ConversationStarted):
+                if isinstance(part, (NodeAdded, ConversationStarted)):  # a union would be made anew each time
                     node = self.arrays.index_of(version)
                     if node != NONE and self.contents[node] is ABSENT:
                         self.contents[node] = None if part.message is UNSET else part.message
