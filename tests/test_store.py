@@ -721,3 +721,31 @@ def test_a_log_that_takes_the_default_cursor_away_can_be_looked_at():
         chat.at(2).cursor  # noqa: B018 - the property raises
     with pytest.raises(branchlog.CursorNotFound):
         chat.messages()
+
+
+class CountingLog(Wrapped):
+    """A log that counts the reads of commits."""
+
+    reads = 0
+
+    def read(self, *args, **options):
+        self.reads += 1
+        return self._log.read(*args, **options)
+
+
+def test_a_path_behind_a_snapshot_is_read_in_few_reads():
+    """The messages of a long line that a snapshot left out come in blocks that grow, each message once."""
+    memory = MemoryLog()
+    said = [f"message {number}" for number in range(2_000)]
+    with Store(memory) as store:
+        chat = store.create("long")
+        for text in said:
+            chat.say("user", text)
+            store.save(chat)
+        store.snapshot("long")
+        log = CountingLog(memory)
+        chat = Store(log).load("long")
+        opened = log.reads
+
+        assert [message.content for message in chat.messages()] == said
+        assert log.reads - opened <= 8

@@ -928,7 +928,8 @@ def _update_stream(writer: sqlite3.Connection, stream: _Stream, before: _Stream)
     listed = (stream.title, stream.created, stream.deleted)
     if listed != (before.title, before.created, before.deleted):
         row, sets = row + listed, sets + ", title = ?, created = ?, deleted = ?"
-    writer.execute(f"UPDATE streams SET {sets} WHERE key = ?", (*row, stream.key))
+    if writer.execute(f"UPDATE streams SET {sets} WHERE key = ?", (*row, stream.key)).rowcount != 1:
+        raise CorruptLog(f"the catalog row of {stream.id!r}", "it is not there any more")
 
 
 def _facets(metadata: dict[str, Any]) -> set[tuple[str, str]]:

@@ -10,11 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from branchlog.errors import BackendError, CorruptLog, NotAStore, SchemaVersionError, StoreNotFound
-from branchlog.logs.base import Abilities
+from branchlog.commit import genesis, seal
+from branchlog.errors import (
+    BackendError,
+    ConversationDeleted,
+    CorruptLog,
+    NotAStore,
+    SchemaVersionError,
+    StoreNotFound,
+    VersionConflict,
+)
+from branchlog.logs.base import Abilities, Append
 from branchlog.logs.sqlite import APPLICATION_ID, LAYOUT, SqliteLog
 from branchlog.testing import LogContract
-from branchlog.testing.contract import an_entry, put
+from branchlog.testing.contract import an_entry, next_commit, put
 
 
 class TestSqliteLog(LogContract):
@@ -116,6 +125,38 @@ def test_deleted_leaves_only_the_name(tmp_path):
     again = SqliteLog(path)
     assert put(again, "kept").position > last.position
     again.close()
+
+
+def test_a_write_sees_what_another_connection_wrote(tmp_path):
+    """What the writing connection remembers of a stream is forgotten when another one has written to it."""
+    path = tmp_path / "chats.db"
+    with contextlib.closing(SqliteLog(path)) as log, contextlib.closing(SqliteLog(path)) as other:
+        put(log, "trip")
+        follows = next_commit(log, "trip")
+        put(other, "trip")
+        with pytest.raises(VersionConflict) as conflict:
+            log.append(follows, expected=1)
+        third = put(log, "trip")
+        other.delete("trip")
+        with pytest.raises(ConversationDeleted):
+            log.append(next_commit(log, "trip", head=third.head), expected=3)
+
+        assert conflict.value.actual == 2
+
+
+def test_a_write_that_was_taken_back_is_not_remembered(tmp_path):
+    """After a group of which nothing was written, an append goes by what is in the file."""
+    with contextlib.closing(SqliteLog(tmp_path / "chats.db")) as log:
+        first = put(log, "trip")
+        second = next_commit(log, "trip")
+        unwritable = seal("other", genesis("", "other"), count=1, id=b"i" * 16, at=2**70, schema="1.0.0", data=b"[{}]")
+        with pytest.raises(OverflowError):
+            log.append_group([Append(commit=second, expected=1), Append(commit=unwritable, expected=0)])
+        put(log, "another")
+
+        assert log.read("trip") == [first]
+        assert not log.append(second, expected=1).deduplicated
+        assert [each.id for each in log.read("trip")] == [first.id, second.id]
 
 
 def a_later_layout(path):
