@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -33,6 +35,9 @@ LINES_BESIDE = 7
 """Lines of a screen that are not these: what happened, what is above, what changed elsewhere, the keys, and blanks."""
 
 KEYS = "Enter next · b back · q quit"
+
+KEY_BYTES = 32
+"""What is read at once: more than any key sends."""
 
 NEXT = frozenset({"\r", "\n", " ", "n", "\x1b[C", "\x1b[B"})
 """Enter, space, n, and the arrows to the right and downwards."""
@@ -189,9 +194,9 @@ def paced(scenes: Iterator[Scene], speed: float) -> Iterator[Scene]:
 def by_keys(show: Show) -> None:
     """Step through on a terminal, a step for each key, each in the place of the one before."""
     screen, version = console(), show.first
-    with Live(console=screen, auto_refresh=False) as live:
+    with key_by_key() as read, Live(console=screen, auto_refresh=False) as live:
         put(live, show, version, KEYS)
-        for key in keys():
+        for key in keys(read):
             if key in QUIT or (key in NEXT and version == show.last):
                 break
             version += 1 if key in NEXT else -1 if key in BACK and version > show.first else 0
@@ -218,11 +223,25 @@ def cropped(line: Text) -> Text:
     return line
 
 
-def keys() -> Iterator[str]:
+def keys(read: Callable[[], str]) -> Iterator[str]:
     """The keys as they are pressed, until the input ends; one that sends several characters is one key."""
-    while True:
-        try:
-            read = click.getchar()
-        except EOFError:
-            return
-        yield from [read] if read.startswith("\x1b") else read
+    while text := read():
+        yield from [text] if text.startswith("\x1b") else text
+
+
+@contextmanager
+def key_by_key() -> Iterator[Callable[[], str]]:
+    """Let the terminal give each key at once, without showing it, as long as this lasts: no key is lost meanwhile."""
+    try:
+        import termios
+        import tty
+    except ImportError:
+        yield click.getchar  # Windows gives keys like this by itself
+        return
+    terminal = sys.stdin.fileno()
+    before = termios.tcgetattr(terminal)
+    tty.setcbreak(terminal, termios.TCSANOW)
+    try:
+        yield lambda: os.read(terminal, KEY_BYTES).decode(errors="replace")
+    finally:
+        termios.tcsetattr(terminal, termios.TCSANOW, before)

@@ -4,55 +4,15 @@ import json
 import re
 from pathlib import Path
 
+import attrs
 import click
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 import branchlog
 from branchlog.cli.app import branchlog as commands
 
 ROOT = Path(__file__).parents[2]
-
-
-class Shell:
-    """Runs commands on one store."""
-
-    def __init__(self, store: Path) -> None:
-        self.store = store
-
-    def run(self, *args: str, given: str | bytes | None = None, code: int = 0) -> Result:
-        result = CliRunner().invoke(commands, ["--store", str(self.store), *args], input=given)
-
-        assert result.exit_code == code, result.output
-        return result
-
-    def out(self, *args: str, given: str | bytes | None = None) -> str:
-        return self.run(*args, given=given).stdout
-
-    def json(self, *args: str):
-        return json.loads(self.out(*args, "--json"))
-
-    def refused(self, *args: str) -> str:
-        """The message of a command that is refused: one line, with nothing beside it."""
-        result = self.run(*args, code=1)
-
-        assert result.stdout == ""
-        assert result.stderr.startswith("error: ")
-        return result.stderr.removeprefix("error: ").rstrip("\n")
-
-
-@pytest.fixture
-def shell(tmp_path, monkeypatch) -> Shell:
-    monkeypatch.delenv("BRANCHLOG_STORE", raising=False)
-    return Shell(tmp_path / "chats.db")
-
-
-@pytest.fixture
-def walk(shell) -> Shell:
-    shell.run("new", "A walk", "--id", "walk", "--system", "You plan walks.")
-    shell.run("say", "walk", "Where?")
-    shell.run("say", "walk", "Along the river.", "--role", "assistant")
-    return shell
 
 
 def test_saying_and_reading_it_back(walk):
@@ -282,6 +242,155 @@ def test_the_log_of_a_store_is_in_the_order_of_writing(walk):
     assert len(walk.out("log", "--after", str(positions[5])).splitlines()) == 2
 
 
+def test_the_log_up_to_a_moment(walk):
+    lines = walk.out("log", "walk").splitlines()
+    third = json.loads(walk.out("log", "walk", "--json").splitlines()[2])
+
+    assert walk.out("log", "walk", "--at", "3").splitlines() == lines[:3]
+    assert walk.out("log", "walk", "--at", third["happened"]).splitlines() == lines[:3]
+    assert walk.out("log", "walk", "--at", "4", "--after", "2", "--limit", "1").splitlines() == lines[3:4]
+    assert "no version 99 yet" in walk.refused("log", "walk", "--at", "99")
+    walk.run("new", "--id", "other")
+    assert len(walk.out("log", "--at", str(third["position"])).splitlines()) == 3
+    assert len(walk.out("log", "--at", third["written"]).splitlines()) == 3
+    assert len(walk.out("log", "--at", "9999-01-01T00:00Z").splitlines()) == 6
+
+
+def test_comparing_two_nodes(walk):
+    walk.run("add", "walk", "Along the canal.", "--role", "assistant", "--under", "0")
+    written = walk.out("diff", "walk", "0.0", "0.1").splitlines()
+
+    assert written == [
+        "both have 0  user: Where?",
+        "then 1 message against 1 message",
+        "--- 0.0",
+        "+++ 0.1",
+        "@@ -1,2 +1,2 @@",
+        " assistant:",
+        "-Along the river.",
+        "+Along the canal.",
+    ]
+    compared = walk.json("diff", "walk", "0.0", "0.1")
+    assert compared["ancestor"]["id"] == "0"
+    assert [node["message"]["content"] for node in compared["left"]] == ["Along the river."]
+    assert [node["message"]["content"] for node in compared["right"]] == ["Along the canal."]
+    assert compared["diff"].splitlines() == written[2:]
+    assert not compared["same"]
+
+
+def test_comparing_two_moments(walk):
+    compared = walk.json("diff", "walk", "@{3}", "@{5}")
+
+    assert (compared["ancestor"]["id"], compared["left"]) == ("0", [])
+    assert [node["id"] for node in compared["right"]] == ["0.0"]
+
+
+def test_differing_is_no_failure_unless_it_is_asked_for(walk):
+    walk.run("add", "walk", "Along the river.", "--role", "assistant", "--under", "0")
+
+    walk.run("diff", "walk", "0", "0.0", code=0)
+    walk.run("diff", "walk", "0", "0.0", "--exit-code", code=1)
+    assert walk.run("diff", "walk", "0.0", "0.1", "--exit-code").stdout.endswith("both say the same\n")
+    assert "'0.7' not found" in walk.refused("diff", "walk", "0", "0.7")
+
+
+def test_what_differs_in_no_text_differs_all_the_same(walk):
+    with branchlog.open(walk.store) as store, store.editing("walk") as chat:
+        chat.add(attrs.evolve(chat.cursor.message, name="guide"), under="0")
+
+    assert "what is not text differs" in walk.run("diff", "walk", "0.0", "0.1", "--exit-code", code=1).stdout
+
+
+def test_restoring_a_moment_and_taking_it_back(walk):
+    walk.run("title", "walk", "A long walk")
+    result = walk.run("restore", "walk", "3")
+
+    assert result.stdout.split()[0] == "0"
+    assert "'branchlog restore walk 6' takes it back" in result.stderr
+    assert walk.json("show", "walk")["title"] == "A walk"
+    assert len(walk.json("show", "walk")["nodes"]) == 3
+    assert "already" in walk.run("restore", "walk", "3").stderr
+
+    walk.run("restore", "walk", "6")
+
+    assert walk.json("show", "walk")["title"] == "A long walk"
+    assert walk.json("path", "walk")[-1]["content"] == "Along the river."
+    assert "no version 99 yet" in walk.refused("restore", "walk", "99")
+
+
+def test_forking_into_a_conversation_of_its_own(walk):
+    fork = walk.out("fork", "walk").strip()
+    then = walk.out("fork", "walk", "--at", "3", "--id", "then", "--title", "Then").strip()
+    there = walk.out("fork", "walk", "root").strip()
+
+    assert walk.json("path", fork) == walk.json("path", "walk")
+    assert (then, walk.json("path", "then")) == ("then", walk.json("path", "walk", "0"))
+    assert walk.json("show", "then")["title"] == "Then"
+    assert walk.json("show", "then")["metadata"]["forked_from"] == {"conversation": "walk", "node": "0", "version": 3}
+    assert len(walk.json("path", there)) == 1
+    assert walk.json("show", fork)["title"] == "A walk"
+
+
+def test_a_fork_that_cannot_be_leaves_nothing(walk):
+    walk.run("new", "--id", "gone")
+    walk.run("delete", "gone", "--yes")
+
+    assert "exists already" in walk.refused("fork", "walk", "--id", "walk")
+    assert "was deleted" in walk.refused("fork", "walk", "--id", "gone")
+    walk.run("fork", "walk", "0", "--at", "3", code=2)
+    assert len(walk.json("list")["conversations"]) == 1
+
+
+def test_redacting_asks_first(walk):
+    for answer in ("n\n", ""):
+        result = walk.run("redact", "walk", "0", given=answer, code=1)
+
+        assert "'user: Where?'" in result.stderr
+        assert "nothing was erased" in result.stderr
+    assert walk.json("path", "walk")[1]["content"] == "Where?"
+
+    walk.run("redact", "walk", "0", given="y\n")
+
+    assert walk.json("path", "walk")[1]["content"] == ""
+
+
+def test_what_is_redacted_is_shown_nowhere_and_said_to_be_so(walk):
+    walk.run("label", "walk", "0.0", "river")
+    result = walk.run("redact", "walk", "river", "--yes")
+
+    assert result.stdout == "0.0 (#river)  assistant: (erased)\n"
+    assert "its label 'river', the title 'A walk'" in result.stderr
+    for args in (
+        ("show", "walk"),
+        ("path", "walk"),
+        ("log", "walk"),
+        ("show", "walk", "--at", "5"),
+        ("replay", "walk"),
+    ):
+        assert "(erased)" in walk.out(*args)
+    for args in (
+        ("path", "walk", "--at", "5"),
+        ("show", "walk", "--json", "--at", "5"),
+        ("log", "walk", "--json"),
+        ("log",),
+    ):
+        assert "river." not in walk.out(*args)
+    assert walk.out("log", "walk").splitlines()[-1].endswith("what 0.0 said was erased")
+    assert [node["redacted"] for node in walk.json("show", "walk", "--at", "5")["nodes"]] == [False, False, True]
+    assert "before" in walk.run("redact", "walk", "0.0").stderr
+    assert b"Along the river" not in walk.store.read_bytes()
+
+
+def test_a_root_without_a_message_has_nothing_to_erase(shell):
+    shell.run("new", "--id", "bare")
+
+    assert "nothing that could be erased" in shell.refused("redact", "bare", "root", "--yes")
+
+
+def test_a_missing_cursor_names_the_command_that_makes_one(walk):
+    assert walk.refused("path", "walk", "--cursor", "guest").endswith("('branchlog cursor' makes another)")
+
+
 def test_namespaces_do_not_see_each_other(walk):
     walk.run("--namespace", "other", "new", "--id", "walk")
 
@@ -456,13 +565,20 @@ def test_completion_scripts(shell_name):
 def test_every_command_says_what_it_does_and_is_in_the_reference(name):
     command = commands.commands[name]
     reference = (ROOT / "docs/reference/cli.md").read_text()
+    section = reference.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
 
+    assert section.strip(), f"docs/reference/cli.md has no section for {name}"
+    assert undocumented(command, name, section) == []
+    for verb, inner in getattr(command, "commands", {}).items():
+        assert f"`branchlog {name} {verb} CONVERSATION`" in section
+        assert undocumented(inner, f"{name} {verb}", section) == []
+
+
+def undocumented(command: click.Command, name: str, section: str) -> list[str]:
+    """The options of a command that a section lacks."""
     assert command.help[0].isupper()
     assert not command.get_short_help_str(200).endswith(".")
     assert command.epilog.startswith(f"Example: branchlog {name}")
-    section = reference.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
-    assert section.strip(), f"docs/reference/cli.md has no section for {name}"
     options = [opt for each in command.params if isinstance(each, click.Option) for opt in each.opts if opt[:2] == "--"]
     shared = {"--store", "--namespace", "--json", "--cursor", "--last", "--at"}
-    missing = [option for option in options if option not in shared and f"`{option}" not in section]
-    assert missing == []
+    return [option for option in options if option not in shared and f"`{option}" not in section]

@@ -128,7 +128,7 @@ def test_the_demo_fails_where_the_store_does_not_keep_what_it_was_given(tmp_path
 def test_the_demo_leaves_its_store_where_it_is_told(tmp_path):
     assert run("demo", "--keep", str(tmp_path / "kept")).returncode == 0
     with branchlog.open(tmp_path / "kept" / "demo.db", create=False) as store:
-        assert store.count() == 1
+        assert store.count() == 2  # the conversation and its fork
     assert run("demo", "--keep", str(tmp_path / "kept")).returncode == 1
 
 
