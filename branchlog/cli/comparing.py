@@ -9,7 +9,7 @@ import click
 from rich.text import Text
 
 import branchlog
-from branchlog.cli.drawing import messages, role_and_gist, short_name
+from branchlog.cli.drawing import is_erased, messages, role_and_gist, short_name
 from branchlog.cli.finding import conversation_id, existing
 from branchlog.cli.options import Place, json_option
 from branchlog.cli.output import harmless, one_line, shortened, width, write_json, write_lines
@@ -71,6 +71,9 @@ def telling(compared: branchlog.Comparison, now: branchlog.Tree, *, same: bool) 
     for each in lines:
         style = next((style for begins, style in STYLES.items() if each.startswith(begins)), "")
         yield Text(harmless(each), style=style)
+    gone = [short_name(node) for node in (*compared.left, *compared.right) if is_erased(node, now)]
+    if gone:
+        yield Text(f"erased, and compared as empty: {', '.join(gone)}", style="yellow")
     if not lines:
         yield Text("both say the same" if same else "the texts are the same; what is not text differs", style="dim")
 

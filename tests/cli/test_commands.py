@@ -376,6 +376,7 @@ def test_what_is_redacted_is_shown_nowhere_and_said_to_be_so(walk):
     ):
         assert "river." not in walk.out(*args)
     assert walk.out("log", "walk").splitlines()[-1].endswith("what 0.0 said was erased")
+    assert walk.out("diff", "walk", "0", "@{5}").splitlines()[-1] == "erased, and compared as empty: 0.0"
     assert [node["redacted"] for node in walk.json("show", "walk", "--at", "5")["nodes"]] == [False, False, True]
     assert "before" in walk.run("redact", "walk", "0.0").stderr
     assert b"Along the river" not in walk.store.read_bytes()
