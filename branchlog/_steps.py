@@ -321,17 +321,23 @@ def _fetching(local: Log, id: str) -> Callable[[int], list[Commit]]:
         goes_on = end < version <= end + BLOCK_EVENTS
         size = min(size * 2, BLOCK_EVENTS_MAX) if goes_on else BLOCK_EVENTS
         after = end if goes_on else (version - 1) // BLOCK_EVENTS * BLOCK_EVENTS
-        end = after + size
-        try:
-            return local.read(id, after=after, until=end)
-        except LogClosed:
-            log = local.reopened()
-        try:
-            return log.read(id, after=after, until=end)
-        finally:
-            log.close()
+        commits = _read_anyway(local, id, after, after + size)
+        end = commits[-1].last if commits else 0
+        return commits
 
     return fetch
+
+
+def _read_anyway(local: Log, id: str, after: int, until: int) -> list[Commit]:
+    """Read from a log, whether it was closed or not."""
+    try:
+        return local.read(id, after=after, until=until)
+    except LogClosed:
+        log = local.reopened()
+    try:
+        return log.read(id, after=after, until=until)
+    finally:
+        log.close()
 
 
 # Saving.

@@ -733,15 +733,18 @@ class CountingLog(Wrapped):
         return self._log.read(*args, **options)
 
 
-def test_a_path_behind_a_snapshot_is_read_in_few_reads():
+@pytest.mark.parametrize("batch", [1, 70])
+def test_a_path_behind_a_snapshot_is_read_in_few_reads(batch):
     """The messages of a long line that a snapshot left out come in blocks that grow, each message once."""
     memory = MemoryLog()
     said = [f"message {number}" for number in range(2_000)]
     with Store(memory) as store:
         chat = store.create("long")
-        for text in said:
+        for number, text in enumerate(said, 1):
             chat.say("user", text)
-            store.save(chat)
+            if number % batch == 0:
+                store.save(chat)
+        store.save(chat)
         store.snapshot("long")
         log = CountingLog(memory)
         chat = Store(log).load("long")
