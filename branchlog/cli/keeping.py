@@ -14,7 +14,7 @@ import branchlog
 from branchlog.cli.finding import conversation_id, existing
 from branchlog.cli.importing import bar_of
 from branchlog.cli.options import LAST, Place, json_option, pass_place, place_options
-from branchlog.cli.output import is_terminal, note, one_line, write, write_json, write_lines
+from branchlog.cli.output import is_terminal, note, one_line, several, write, write_json, write_lines
 from branchlog.cli.writing import on_conversation
 
 PAGE = 500
@@ -112,7 +112,8 @@ def telling(each: Verdict) -> Iterator[Text]:
         return
     found = each.found
     snapshots = f", snapshots up to version {found.snapshot_version}" if found.snapshot_version else ""
-    yield line.append(f"  well: {found.version:,} events, {found.nodes:,} nodes{snapshots}", "green")
+    counts = f"{several(found.version, 'event')}, {several(found.nodes, 'node')}"
+    yield line.append(f"  well: {counts}{snapshots}", "green")
 
 
 @click.group("snapshot", no_args_is_help=True, epilog="Example: branchlog snapshot list 0193")
@@ -139,7 +140,7 @@ def drop_command(place: Place, conversation: str) -> None:
     """
     with existing(place) as store:
         count = store.drop_snapshots(conversation_id(store, conversation))
-    write(f"{snapshots_in_words(count)} dropped")
+    write(f"{several(count, 'snapshot')} dropped")
 
 
 @on_conversation("list", example="snapshot list 0193")
@@ -181,11 +182,6 @@ def verify_snapshots_command(context: click.Context, place: Place, conversation:
     write_lines(telling(found))
     if found.problems:
         context.exit(1)
-
-
-def snapshots_in_words(count: int) -> str:
-    """So many snapshots, in words."""
-    return f"{count:,} snapshot{'' if count == 1 else 's'}"
 
 
 for command in (take_command, drop_command, list_command, verify_snapshots_command):

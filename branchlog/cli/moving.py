@@ -16,7 +16,7 @@ import branchlog
 from branchlog.cli.finding import Refused
 from branchlog.cli.importing import bar_of
 from branchlog.cli.options import Place, json_option
-from branchlog.cli.output import is_terminal, note, one_line, write_json, write_lines
+from branchlog.cli.output import is_terminal, note, one_line, several, write_json, write_lines
 from branchlog.migration import Migration, migrate
 
 DIFFERENCES_MAX = 20
@@ -109,10 +109,10 @@ def telling(moved: dict[str, Migration]) -> Iterator[Text]:
 
 def in_words(moved: Migration) -> str:
     """What a migration came to, on one line."""
-    conversations = f"{moved.conversations:,} conversation{'' if moved.conversations == 1 else 's'}"
-    copied = f"{moved.copied_events:,} events in {moved.copied_commits:,} commits copied"
-    lifted = f", {moved.taken_up:,} commits of earlier schemas" if moved.taken_up else ""
-    same = f"{len(moved.differences):,} differences" if moved.differences else "both fold to the same trees"
+    copied = f"{several(moved.copied_events, 'event')} in {several(moved.copied_commits, 'commit')} copied"
+    lifted = f", {several(moved.taken_up, 'commit')} of earlier schemas" if moved.taken_up else ""
+    same = several(len(moved.differences), "difference") if moved.differences else "both fold to the same trees"
+    conversations = several(moved.conversations, "conversation")
     return f"{conversations}: {copied if moved.copied_commits else 'nothing new to copy'}{lifted}; {same}"
 
 

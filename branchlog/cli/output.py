@@ -50,6 +50,11 @@ def one_line(text: str) -> str:
     return harmless(_BLANKS.sub(" ", text[:SHORTENED_FROM]).strip())
 
 
+def several(count: int, what: str) -> str:
+    """So many of something, in words."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def shortened(text: str, width: int) -> str:
     """The text cut to so many columns, with an ellipsis where something was cut."""
     if cell_len(text) <= width:

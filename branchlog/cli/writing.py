@@ -23,7 +23,7 @@ from branchlog.cli.options import (
     pass_place,
     place_options,
 )
-from branchlog.cli.output import note, one_line, shortened, width, write, write_lines
+from branchlog.cli.output import note, one_line, several, shortened, width, write, write_lines
 from branchlog.cli.reading import metadata_of
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -204,7 +204,7 @@ def restore_command(place: Place, conversation: str, moment: int | datetime) -> 
         here, events = chat.cursor, chat.version - before
     tell(here, "main")
     back = f"; 'branchlog restore {one_line(chat.id)} {before}' takes it back"
-    note(f"restored by {events} event{'' if events == 1 else 's'}{back}" if events else "it is as it was then already")
+    note(f"restored by {several(events, 'event')}{back}" if events else "it is as it was then already")
 
 
 @on_conversation("fork", example="fork 0193 0.1 --title 'Over the hill'")

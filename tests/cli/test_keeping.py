@@ -33,7 +33,7 @@ def test_verifying_what_is_well(walk):
     walk.run("new", "--id", "other")
 
     assert walk.out("verify", "walk") == "walk  well: 5 events, 3 nodes\n"
-    assert walk.out("verify").startswith("other  well: 1 events")
+    assert walk.out("verify").startswith("other  well: 1 event, 1 node")
     assert walk.out("verify", "walk", "oth").splitlines()[-1] == "2 verified: all well"
     assert walk.out("verify", "--all") == "2 verified: all well\n"
     assert [each["id"] for each in walk.json("verify", "--all")] == ["other", "walk"]
@@ -107,7 +107,7 @@ def test_migrating_and_migrating_again(walk, tmp_path):
 
     assert moved == [
         "1 conversation: 5 events in 3 commits copied; both fold to the same trees",
-        "namespace 'team': 1 conversation: 1 events in 1 commits copied; both fold to the same trees",
+        "namespace 'team': 1 conversation: 1 event in 1 commit copied; both fold to the same trees",
     ]
     assert "nothing new to copy" in walk.out("migrate", str(walk.store), target)
     there = Shell(tmp_path / "new.db")
