@@ -59,6 +59,8 @@ def words(text: str | None) -> str:
         read = sys.stdin.buffer.read().decode()
     except UnicodeDecodeError as error:
         raise Refused(f"standard input is not UTF-8: byte {error.start + 1} is none of it") from error
+    if text is None and not read.strip():
+        raise Refused("there is nothing to say: standard input is empty; give the text as an argument")
     return read.removesuffix("\n").removesuffix("\r")
 
 

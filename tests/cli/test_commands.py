@@ -583,3 +583,10 @@ def undocumented(command: click.Command, name: str, section: str) -> list[str]:
     options = [opt for each in command.params if isinstance(each, click.Option) for opt in each.opts if opt[:2] == "--"]
     shared = {"--store", "--namespace", "--json", "--cursor", "--last", "--at"}
     return [option for option in options if option not in shared and f"`{option}" not in section]
+
+
+def test_an_empty_standard_input_says_nothing_unless_it_is_asked_for(shell):
+    chat = shell.out("new", "Talk").strip()
+
+    assert "standard input is empty" in shell.refused("say", chat)
+    assert "(empty)" in shell.out("say", chat, "-", given="")
