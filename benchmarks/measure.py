@@ -41,20 +41,35 @@ def text_of(length: int) -> str:
     return (TEXT * (length // len(TEXT) + 1))[:length]
 
 
-def seconds(work: Callable[[], object]) -> float:
+def seconds(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
     """How long one call takes."""
-    start = time.perf_counter()
+    start = clock()
     work()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def in_turns(
     rounds: int, *, before: Callable[[], object] | None = None, **works: Callable[[], object]
 ) -> dict[str, float]:
-    """The median seconds of each of these, called in turns: what disturbs one disturbs the others too.
+    """The median seconds of each of these, called in turns; ``before`` is called before each and not counted."""
+    return medians(every_turn(rounds, before=before, **works))
+
+
+def medians(taken: dict[str, list[float]]) -> dict[str, float]:
+    """The median of each."""
+    return {name: median(times) for name, times in taken.items()}
+
+
+def every_turn(
+    rounds: int,
+    *,
+    before: Callable[[], object] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+    **works: Callable[[], object],
+) -> dict[str, list[float]]:
+    """The seconds of each call of these, made in turns: what disturbs one disturbs the others too.
 
     Every other round goes in the opposite direction, so that none always comes right after the same neighbour.
-    ``before`` is called before each and not counted.
     """
     taken: dict[str, list[float]] = {name: [] for name in works}
     order = list(works)
@@ -62,9 +77,9 @@ def in_turns(
         for name in order:
             if before is not None:
                 before()
-            taken[name].append(seconds(works[name]))
+            taken[name].append(seconds(works[name], clock))
         order.reverse()
-    return {name: median(times) for name, times in taken.items()}
+    return taken
 
 
 def microseconds(value: float) -> float:
