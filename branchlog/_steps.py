@@ -251,62 +251,61 @@ def _begun(home: Home, id: str) -> Steps[Conversation]:
     local = home.local
     if local is None:
         return chat
-    usable = yield from _agreeing(id, _chain(id, (yield from _snapshots(id)), chat._fingerprint))
+    usable, ignored = yield from _usable(id, chat._fingerprint)
+    for each in ignored:
+        warnings.warn(each, stacklevel=2)
     if usable:
         try:
             chat._lay(usable, _fetching(local, id))
         except InvalidInput as error:
-            _ignore(id, usable[-1], str(error))
+            warnings.warn(SnapshotIgnored(id, usable[-1].version, str(error)), stacklevel=2)
             return Conversation(id, namespace=home.namespace, clock=home.clock, codec=home.codec)
     return chat
 
 
-def _snapshots(id: str) -> Steps[Sequence[Snapshot]]:
-    """The snapshots as they are in the log; none where they cannot even be read."""
+def _usable(id: str, fingerprint: str) -> Steps[tuple[list[Snapshot], list[SnapshotIgnored]]]:
+    """The snapshots that can be laid end to end from the beginning on, and why each other one is ignored."""
     try:
-        return (yield lambda log: log.snapshots(id))  # type: ignore[no-any-return]  # what a log answers to snapshots
+        snapshots: list[Snapshot] = yield lambda log: log.snapshots(id)
     except CorruptLog as error:
-        warnings.warn(SnapshotIgnored(id, 0, str(error)), stacklevel=2)
-        return ()
-
-
-def _chain(id: str, snapshots: Sequence[Snapshot], fingerprint: str) -> list[Snapshot]:
-    """The snapshots that follow one another from the beginning on, each the longest of those that begin there.
-
-    Two writers may each have taken one from the same place on: the shorter is of no use, and no fault. One with
-    nothing before it to build on is a fault.
-    """
-    longest: dict[int, Snapshot] = {}
-    for snapshot in snapshots:
-        if not snapshot.is_whole():
-            _ignore(id, snapshot, "it is not as it was written")
-        elif snapshot.fingerprint != fingerprint:
-            _ignore(id, snapshot, "another version of branchlog, or of the application's schema, took it")
-        elif snapshot.version > snapshot.after:
-            longest[snapshot.after] = snapshot  # they come in order of versions
-    chain: list[Snapshot] = []
-    while following := longest.get(chain[-1].version if chain else 0):
-        chain.append(following)
-    reached = chain[-1].version if chain else 0
-    for after, snapshot in longest.items():
-        if after > reached:
-            _ignore(id, snapshot, f"there is no usable one that reaches version {after}, where it begins")
-    return chain
-
-
-def _agreeing(id: str, chain: list[Snapshot]) -> Steps[list[Snapshot]]:
-    """The snapshots up to the first one that is not of the very commits in the log."""
-    for place, snapshot in enumerate(chain):
+        return [], [SnapshotIgnored(id, 0, str(error))]
+    faults = {each.version: fault for each in snapshots if (fault := _fault(each, fingerprint))}
+    usable: list[Snapshot] = []
+    for snapshot in _chain([each for each in snapshots if each.version not in faults]):
         commits = yield _read(id, snapshot.version - 1, 1)
         if not commits or (commits[0].last, commits[0].checksum) != (snapshot.version, snapshot.checksum):
-            for ignored in chain[place:]:
-                _ignore(id, ignored, "the log has other commits there or before, or none")
-            return chain[:place]
-    return chain
+            faults[snapshot.version] = "the log has other commits there, or none"
+            break
+        usable.append(snapshot)
+    used = {each.version for each in usable}
+    return usable, [
+        SnapshotIgnored(id, each.version, faults.get(each.version, "it does not follow one that is used"))
+        for each in snapshots
+        if each.version not in used
+    ]
 
 
-def _ignore(id: str, snapshot: Snapshot, reason: str) -> None:
-    warnings.warn(SnapshotIgnored(id, snapshot.version, reason), stacklevel=2)
+def _fault(snapshot: Snapshot, fingerprint: str) -> str:
+    """What is wrong with a snapshot by itself; "" if nothing is."""
+    if not snapshot.is_whole() or not 0 <= snapshot.after < snapshot.version:
+        return "it is not as it was written"
+    if snapshot.fingerprint != fingerprint:
+        return "another version of branchlog, or of the application's schema, took it"
+    return ""
+
+
+def _chain(snapshots: Sequence[Snapshot]) -> list[Snapshot]:
+    """Those, in order of versions, that lead furthest from the beginning, each from where the one before ends."""
+    ending: dict[int, Snapshot] = {}
+    for snapshot in snapshots:
+        if snapshot.after == 0 or snapshot.after in ending:
+            ending[snapshot.version] = snapshot
+    chain: list[Snapshot] = []
+    version = max(ending, default=0)
+    while version:
+        chain.append(ending[version])
+        version = ending[version].after
+    return chain[::-1]
 
 
 def _fetching(local: Log, id: str) -> Callable[[int], list[Commit]]:
@@ -424,9 +423,12 @@ def _try_snapshot(chat: Conversation) -> Steps[None]:
 
 
 def _put_snapshot(chat: Conversation) -> Steps[None]:
-    if chat._snapshot_version == 0:
+    """Take one of what came after the last that can be used; if there are others, begin anew without them."""
+    usable, ignored = yield from _usable(chat.id, chat._fingerprint)
+    if ignored:
         yield lambda log: log.drop_snapshots(chat.id)
-    taken = chat._take_snapshot()
+        usable = []
+    taken = chat._take_snapshot(after=usable[-1].version if usable else 0)
     if (yield lambda log: log.put_snapshot(chat.id, taken)):
         chat._has_snapshot(taken)
 
@@ -449,14 +451,14 @@ def drop_snapshots(id: str) -> Steps[int]:
 def list_snapshots(home: Home, id: str) -> Steps[tuple[SnapshotInfo, ...]]:
     """The snapshots of a conversation."""
     yield from _entry(id)
-    fingerprint = Conversation(id, codec=home.codec)._fingerprint
+    usable, _ = yield from _usable(id, Conversation(id, codec=home.codec)._fingerprint)
     snapshots = yield lambda log: log.snapshots(id)
     return tuple(
         SnapshotInfo(
             after=each.after,
             version=each.version,
             size_bytes=len(each.data),
-            usable=each.is_whole() and each.fingerprint == fingerprint,
+            usable=each in usable,
         )
         for each in snapshots
     )

@@ -430,7 +430,10 @@ class Conversation:
         """
         index = self.node(node).index
         version = self._state.arrays.versions[index]
-        self._happen(decide.redact(self._state, self._now(None), index))
+        redacted = decide.redact(self._state, self._now(None), index)
+        if not redacted:
+            return
+        self._happen(redacted)
         offset = version - self.saved_version - 1
         for place, event in enumerate(self._pending):
             if place == offset and isinstance(event, NodeAdded | ConversationStarted) and event.message is not UNSET:
@@ -464,10 +467,7 @@ class Conversation:
 
     def _fold(self, commits: Iterable[Commit]) -> None:
         """Fold commits that follow the head."""
-        redactions = len(self._state.redactions)
         evolve_all(self._state, self._events_of(commits))
-        if len(self._state.redactions) > redactions:
-            self._snapshot_version = 0  # whoever redacted has dropped the snapshots
 
     def _events_of(self, commits: Iterable[Commit]) -> Iterator[AnyEvent]:
         """The events of commits that follow the head; puts the head behind them when all are taken."""
@@ -504,8 +504,6 @@ class Conversation:
     def _saved(self, commit: Commit) -> None:
         """Take note that the first pending events are saved, unless that is known already."""
         if commit.last > self.saved_version:
-            if any(isinstance(event, NodeRedacted) for event in self._pending[: commit.count]):
-                self._snapshot_version = 0  # the log has dropped the snapshots
             self._head = commit.head
             del self._pending[: commit.count]
             self._attempt = None
@@ -517,10 +515,10 @@ class Conversation:
     def _fingerprint(self) -> str:
         return f"{snapshot.FORMAT}.{self._codec.fingerprint}"
 
-    def _take_snapshot(self) -> Snapshot:
-        """The snapshot of what is saved since the last one."""
-        data = snapshot.take(self._state, self._snapshot_version, self.saved_version)
-        return sealed_snapshot(self._snapshot_version, self._head, self._fingerprint, data)
+    def _take_snapshot(self, after: int) -> Snapshot:
+        """The snapshot of what is saved since a version, where another one ends."""
+        data = snapshot.take(self._state, after, self.saved_version)
+        return sealed_snapshot(after, self._head, self._fingerprint, data)
 
     def _has_snapshot(self, taken: Snapshot) -> None:
         self._snapshot_version = taken.version

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 import branchlog
 from branchlog import Conversation, InvalidInput, Message, NotFound
-from branchlog._core.message import Message as Message
 from branchlog._core.projection import Projection
 
 SECOND = timedelta(seconds=1)

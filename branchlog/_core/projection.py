@@ -349,7 +349,9 @@ def redact(state: Projection, version: int, node: int) -> None:
     if isinstance(content, Raw):
         state.contents[node] = blank(content)
     if node in state.notes:
-        state.notes[node] = [(when, replace(note, metadata=UNSET)) for when, note in state.notes[node]]
+        state.notes[node] = [
+            (when, replace(note, metadata=UNSET) if when < version else note) for when, note in state.notes[node]
+        ]
 
 
 def annotate(state: Projection, version: int, node: int, event: NodeAnnotated) -> None:

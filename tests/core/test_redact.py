@@ -91,10 +91,12 @@ def test_redacting_twice_is_redacting_once():
     chat = started()
     chat.say("user", "secret")
     chat.redact("0")
+    chat.annotate("0", metadata={"why": "asked to"})
     before = chat.pending
     chat.redact("0")
 
     assert chat.pending == before
+    assert chat.tree["0"].metadata == {"why": "asked to"}
 
 
 def test_a_root_without_a_message_can_be_redacted():

@@ -44,7 +44,9 @@ def redacted(chat, chosen):
     return chat
 
 
-histories = st.builds(redacted, st.builds(played, commands()), st.lists(picks, max_size=2))
+histories = st.builds(
+    played, commands(8), st.builds(redacted, st.builds(played, commands()), st.lists(picks, max_size=2))
+)
 
 
 @given(histories, st.data())
