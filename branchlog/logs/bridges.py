@@ -213,8 +213,9 @@ class _LoopThread:
 
     def _work(self) -> None:
         self._loop.run_forever()
-        if begun := asyncio.all_tasks(self._loop):
-            self._loop.run_until_complete(asyncio.wait(begun))
+        begun = asyncio.all_tasks(self._loop)
+        turn = self._loop.create_task(asyncio.sleep(0))  # what ended last has its answer on the way still
+        self._loop.run_until_complete(asyncio.wait({turn, *begun}))
         self._loop.close()
 
 

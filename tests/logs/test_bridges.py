@@ -1,12 +1,14 @@
 """The bridges: a log of one colour used from the other keeps the contract too."""
 
+import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from branchlog.errors import BackendError
 from branchlog.logs.base import Abilities, AsyncLog, Log
-from branchlog.logs.bridges import AsyncBridge, BlockingBridge
+from branchlog.logs.bridges import AsyncBridge, BlockingBridge, _LoopThread
 from branchlog.logs.memory import MemoryLog
 from branchlog.logs.sqlite import SqliteLog
 from branchlog.testing import LogContract
@@ -58,3 +60,18 @@ def test_a_failing_connection_leaves_no_thread():
         BlockingBridge.connect(connect)
 
     assert not [each for each in threading.enumerate() if each.name == "branchlog-loop"]
+
+
+def test_an_answer_that_is_on_its_way_arrives():
+    """What ends in the very turn in which the loop stops is answered, too."""
+    loop = _LoopThread()
+
+    async def ends_with_the_loop():
+        asyncio.get_running_loop().stop()
+        return "answer"
+
+    caller = ThreadPoolExecutor(1)
+    try:
+        assert caller.submit(loop.run, ends_with_the_loop()).result(timeout=10) == "answer"
+    finally:
+        caller.shutdown(wait=False)
