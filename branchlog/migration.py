@@ -50,8 +50,8 @@ def migrate(source: Store, target: Store, *, progress: Progress | None = None) -
     """Copy the conversations of one store (in one namespace) to another, and compare what both fold to.
 
     Raises ``SchemaVersionError`` for a source of a later major version, ``CorruptLog`` for a damaged one,
-    ``InvalidInput`` where both are one store, and ``AlreadyExists`` or ``VersionConflict`` where the target has other
-    conversations of the same ids.
+    ``InvalidInput`` where both are one store, and ``AlreadyExists`` where the target has another conversation of the
+    same id, or one that went on by itself.
     """
     if source.log is target.log:
         raise InvalidInput("the source and the target of a migration are the same store")
@@ -120,11 +120,20 @@ class _Copying:
         if copy is None:
             return None
         stream.head = copy.head
+        self._check_same(stream, before, copy)
         if copy.last <= stream.target.version:
             return None
-        if before.version == stream.target.version and before != stream.target:
-            raise AlreadyExists(f"the target has another conversation {commit.stream!r} already")
         return Append(commit=copy, expected=before.version)
+
+    def _check_same(self, stream: _Stream, before: Head, copy: Commit) -> None:
+        """Raise ``AlreadyExists`` where what the target has is not the beginning of what is being copied."""
+        there = stream.target
+        parts_here = before.version <= there.version < copy.last and before != there
+        if parts_here or (there.version and not before.version and self._first(copy.stream) != copy.checksum):
+            raise AlreadyExists(f"the target has another conversation {copy.stream!r} already, or one that went on")
+
+    def _first(self, id: str) -> bytes:
+        return self.target.log.read(id, limit=1)[0].checksum
 
     def _begun(self, id: str) -> _Stream:
         begin = genesis(self.target.namespace, id)
