@@ -104,7 +104,7 @@ class Change:
     """One commit as its readers see it.
 
     ``position`` is its place in the whole store; its events have the versions ``first``, ``first + 1``, ... of the
-    conversation; ``at`` is when it was written.
+    conversation; ``at`` is when it was written. ``erased`` tells whether something that it said was erased since.
     """
 
     position: int
@@ -114,6 +114,7 @@ class Change:
     at: datetime
     schema: str
     events: tuple[AnyEvent, ...]
+    erased: bool = False
 
     @property
     def last(self) -> int:
@@ -419,6 +420,7 @@ def _try_snapshot(chat: Conversation) -> Steps[None]:
     try:
         yield from _put_snapshot(chat)
     except Exception as error:  # noqa: BLE001 - the save is made, whatever becomes of a cache
+        chat._tail_bytes = 0  # the next try comes when as much again has been said, not with every save
         warnings.warn(SnapshotIgnored(chat.id, chat.saved_version, f"it could not be taken: {error}"), stacklevel=2)
 
 
@@ -593,6 +595,7 @@ def _change(home: Home, commit: Commit) -> Change:
         at=to_datetime(commit.at),
         schema=commit.schema,
         events=tuple(home.codec.decode(commit)),
+        erased=bool(commit.erased),
     )
 
 

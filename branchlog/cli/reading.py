@@ -367,8 +367,17 @@ def store_log(store: branchlog.Store, after: int, moment: int | datetime | None,
                 continue
             place = f"{change.position:>5}  {shortened(one_line(change.conversation), 36)}"
             for version, event in enumerate(change.events, change.first):
-                yield event_line(change, version, event, as_json, ":{}".format, f"{place}  {version:>5}", columns)
+                erased = (version,) if change.erased and is_blank(event) else ()
+                yield event_line(
+                    change, version, event, as_json, ":{}".format, f"{place}  {version:>5}", columns, erased
+                )
         after = changes[-1].position
+
+
+def is_blank(event: object) -> bool:
+    """Whether an event has a message that says nothing, as an erased one does."""
+    message = fields_of(event).get("message")
+    return message is not None and not message.get("content")
 
 
 def is_after(change: branchlog.Change, moment: int | datetime | None) -> bool:

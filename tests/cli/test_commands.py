@@ -364,6 +364,7 @@ def test_what_is_redacted_is_shown_nowhere_and_said_to_be_so(walk):
         ("show", "walk"),
         ("path", "walk"),
         ("log", "walk"),
+        ("log",),
         ("show", "walk", "--at", "5"),
         ("replay", "walk"),
     ):
