@@ -370,7 +370,7 @@ def repeated(commit: Commit, stored: Commit) -> Appended:
 
 def erasable(commit: Commit, stored: Mapping[int, Commit], erasure: Erasure) -> Commit:
     """The commit that an erasure is about. Raises ``InvalidInput`` where there is none."""
-    found = stored.get(erasure.first)
+    found = stored.get(erasure.first) if erasure.first < commit.first else None
     if found is None:
         raise InvalidInput(f"{commit.stream!r} has no commit at version {erasure.first} to erase")
     return found

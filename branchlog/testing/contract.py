@@ -3,7 +3,7 @@
 The author of a backend says how to open it and what it can do::
 
     class TestMyLog(LogContract):
-        abilities = Abilities(durable=True, persistent=True, shared=True)
+        abilities = Abilities(durable=True, persistent=True, shared=True, snapshots=True, erases=True)
 
         @pytest.fixture
         def open_log(self, tmp_path):
@@ -30,7 +30,7 @@ import attrs
 import pytest
 from msgspec.structs import replace
 
-from branchlog.commit import Commit, Head, genesis, is_whole, seal
+from branchlog.commit import Commit, Head, genesis, is_whole, seal, snapshot
 from branchlog.errors import (
     BranchlogError,
     CommitIdReused,
@@ -39,7 +39,18 @@ from branchlog.errors import (
     LogClosed,
     VersionConflict,
 )
-from branchlog.logs.base import ORDERS, Abilities, Append, Appended, Entry, Expected, ExpectedVersion, Log, Query
+from branchlog.logs.base import (
+    ORDERS,
+    Abilities,
+    Append,
+    Appended,
+    Entry,
+    Erasure,
+    Expected,
+    ExpectedVersion,
+    Log,
+    Query,
+)
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -953,6 +964,244 @@ class LogContract:
         assert everything(again) == before
         assert put(again, "a").first == 5
         again.close()
+
+    # The catalog put right, and namespaces.
+
+    def test_putting_an_entry(self, log: Log, open_log: Callable[..., Log]) -> None:
+        """An entry is kept where the stream is at its version, and found by what it says."""
+        put(log, "trip", *numbered(3), entry=an_entry("trip", title="old", metadata={"k": 1}))
+        entry = replace(an_entry("trip", title="new", metadata={"k": 2}, nodes=7), version=3)
+
+        assert log.put_entry(entry)
+        log = self.reopened(log, open_log)
+        assert log.entry("trip") == entry
+        assert log.entries(Query(metadata={"k": 2})) == [entry]
+        assert log.count({"k": 1}) == 0
+        log.close()
+
+    @pytest.mark.parametrize("version", [0, 2, 4])
+    def test_putting_an_entry_of_another_version(self, log: Log, version: int) -> None:
+        """An entry of another version, or of no stream, is not kept; of a deleted one it is refused."""
+        put(log, "trip", *numbered(3), entry=an_entry("trip", title="old"))
+        before = everything(log)
+
+        assert not log.put_entry(replace(an_entry("trip", title="new"), version=version))
+        assert not log.put_entry(replace(an_entry("nothing"), version=version))
+        assert everything(log) == before
+        log.delete("trip")
+        with pytest.raises(ConversationDeleted):
+            log.put_entry(replace(an_entry("trip"), version=3))
+
+    def test_namespaces_that_are_used(self, log: Log, open_log: Callable[..., Log]) -> None:
+        """Those with a conversation, in order; not one in which all were deleted."""
+        assert log.namespaces() == []
+        for namespace in ("é", "b", "a/b", "B"):
+            put(log.within(namespace), "trip")
+        log.within("b").delete("trip")
+        log.within("never")
+        log = self.reopened(log, open_log)
+
+        assert log.namespaces() == log.within("other").namespaces() == ["B", "a/b", "é"]
+        log.close()
+
+    # Snapshots.
+
+    def test_snapshots_come_back(self, log: Log, open_log: Callable[..., Log]) -> None:
+        """As they were put, in order of versions; one of the same version takes the place of the other."""
+        self.need("snapshots")
+        kept = []
+        for count in (2, 3, 300):
+            kept.append(snapshot(0, put(log, "trip", *numbered(count)).head, "é", bytes(range(256)) * count))
+            assert log.put_snapshot("trip", kept[-1])
+        other = snapshot(5, Head(kept[-1].version, kept[-1].checksum), "other", b"")
+        assert log.put_snapshot("trip", other)
+        log = self.reopened(log, open_log)
+
+        assert log.snapshots("trip") == [*kept[:2], other]
+        assert all(each.is_whole() for each in log.snapshots("trip"))
+        log.close()
+
+    def test_snapshots_are_kept_at_the_head_only(self, log: Log) -> None:
+        """Not where the stream has gone on since, nor where it holds other commits, nor where there is none."""
+        self.need("snapshots")
+        first, second = put(log, "trip"), put(log, "trip")
+        for head in (first.head, Head(2, b"x" * 16), Head(3, second.checksum)):
+            assert not log.put_snapshot("trip", snapshot(0, head, "f", b"data"))
+        assert not log.put_snapshot("nothing", snapshot(0, second.head, "f", b"data"))
+
+        assert log.snapshots("trip") == log.snapshots("nothing") == []
+
+    def test_snapshots_are_dropped(self, log: Log) -> None:
+        """Those of the stream, and how many there were."""
+        self.need("snapshots")
+        for stream in "ab":
+            for _ in range(3):
+                log.put_snapshot(stream, snapshot(0, put(log, stream).head, "f", b"data"))
+
+        assert [log.drop_snapshots(stream) for stream in ("a", "a", "nothing")] == [3, 0, 0]
+        assert (len(log.snapshots("a")), len(log.snapshots("b"))) == (0, 3)
+
+    def test_snapshots_of_another_namespace(self, log: Log) -> None:
+        """They are not seen."""
+        self.need("snapshots")
+        log.put_snapshot("trip", snapshot(0, put(log, "trip").head, "f", b"data"))
+        other = log.within("other")
+
+        assert (other.snapshots("trip"), other.drop_snapshots("trip")) == ([], 0)
+        assert len(log.snapshots("trip")) == 1
+
+    def test_snapshots_of_a_deleted_stream(self, log: Log) -> None:
+        """They go with it."""
+        self.need("snapshots")
+        taken = snapshot(0, put(log, "trip").head, "f", b"data")
+        log.put_snapshot("trip", taken)
+        log.delete("trip")
+        for call in (log.snapshots, log.drop_snapshots, lambda stream: log.put_snapshot(stream, taken)):
+            with pytest.raises(ConversationDeleted):
+                call("trip")
+
+    def test_without_snapshots(self, log: Log) -> None:
+        """A log that does not declare the ability has none."""
+        if self.abilities.snapshots:
+            pytest.skip("the log declares that it keeps snapshots")
+        assert log.snapshots(put(log, "trip").stream) == []
+
+    # Erasing.
+
+    def erased(self, log: Log, *firsts: int, stream: str = "trip") -> tuple[Commit, Appended]:
+        """Append a commit and put other data in place of those that begin at these versions."""
+        commit = next_commit(log, stream, b'{"erased":1}')
+        erasures = [Erasure(first=first, data=b'[{"n":null}]') for first in firsts]
+        return commit, log.redact(
+            commit, expected=commit.first - 1, erasures=erasures, entry=an_entry(stream, title="e")
+        )
+
+    def test_redacting(self, log: Log, open_log: Callable[..., Log]) -> None:
+        """Other data stands in place of the payload; places, checksums and the other commits are as they were."""
+        self.need("erases")
+        before = [put(log, "trip", b'{"n":"secret %d"}' % number) for number in range(5)]
+        _, appended = self.erased(log, 2, 4)
+        log = self.reopened(log, open_log)
+        after = log.read("trip")
+
+        assert [each.data for each in after[:5]] == [
+            b'[{"n":null}]' if each.first in (2, 4) else each.data for each in before
+        ]
+        assert after[5:] == [appended.commit]
+        assert [(each.checksum, each.digest, each.position) for each in after[:5]] == [
+            (each.checksum, each.digest, each.position) for each in before
+        ]
+        assert [bool(each.erased) for each in after] == [False, True, False, True, False, False]
+        assert all(map(is_whole, after))
+        assert after == log.read_all() == log.read("trip", backward=True)[::-1]
+        assert log.read("trip", after=1, limit=1) == after[1:2]
+        assert (log.entry("trip") or an_entry("")).title == "e"
+        log.close()
+
+    def test_redacting_drops_the_snapshots_of_the_stream(self, log: Log) -> None:
+        """Those of other streams stay."""
+        self.need("erases")
+        self.need("snapshots")
+        for stream in ("trip", "other"):
+            log.put_snapshot(stream, snapshot(0, put(log, stream).head, "f", b"data"))
+        self.erased(log, 1)
+
+        assert (len(log.snapshots("trip")), len(log.snapshots("other"))) == (0, 1)
+
+    def test_redacting_again(self, log: Log) -> None:
+        """The same call again is answered as the first; another keeps the digest of what was there at first."""
+        self.need("erases")
+        put(log, "trip")
+        digest = log.read("trip")[0].digest
+        commit, appended = self.erased(log, 1)
+        again = log.redact(commit, expected=1, erasures=[Erasure(first=1, data=b"[0]")])
+        assert (again.commit, again.deduplicated) == (appended.commit, True)
+        assert log.read("trip")[0].data == b'[{"n":null}]'
+
+        self.erased(log, 1)
+        assert log.read("trip")[0].digest == digest
+        assert log.head("trip") == log.read("trip")[-1].head
+
+    @pytest.mark.parametrize("first", [0, 2, 4, 9])
+    def test_redacting_what_is_not_there(self, log: Log, first: int) -> None:
+        """No commit begins there, or only the one that says so; nothing is written."""
+        self.need("erases")
+        put(log, "trip", *numbered(2))
+        put(log, "trip")
+        before = everything(log)
+        with pytest.raises(InvalidInput, match="no commit at version"):
+            self.erased(log, first)
+        assert everything(log) == before
+
+    def test_redacting_too_late(self, log: Log) -> None:
+        """Another writer was first: nothing is erased, and nothing is appended."""
+        self.need("erases")
+        put(log, "trip")
+        commit = next_commit(log, "trip")
+        put(log, "trip")
+        before = everything(log)
+        with pytest.raises(VersionConflict):
+            log.redact(commit, expected=1, erasures=[Erasure(first=1, data=b"[0]")])
+
+        assert everything(log) == before
+        log.delete("trip")
+        with pytest.raises(ConversationDeleted):
+            log.redact(commit, expected=1, erasures=[Erasure(first=1, data=b"[0]")])
+
+    def test_redacting_in_one_namespace(self, log: Log) -> None:
+        """A stream of the same name in another one keeps its payloads."""
+        self.need("erases")
+        other = put(log.within("other"), "trip")
+        put(log, "trip")
+        self.erased(log, 1)
+
+        assert log.within("other").read("trip") == [other]
+
+    def test_writing_on_after_redacting(self, log: Log, open_log: Callable[..., Log]) -> None:
+        """The chain goes on behind erased commits, also behind one that was the last."""
+        self.need("erases")
+        put(log, "trip")
+        self.erased(log, 1)
+        log = self.reopened(log, open_log)
+        put(log, "trip")
+
+        assert [each.first for each in log.read("trip")] == [1, 2, 3]
+        log.close()
+
+    # Opening again.
+
+    def test_opened_again(self, log: Log) -> None:
+        """What was closed can be read once more, or says that it cannot; closing that closes nothing else."""
+        stored = put(log, "trip")
+        try:
+            beside = log.reopened()
+        except LogClosed:
+            return
+        assert beside.read("trip") == [stored]
+        beside.close()
+        assert log.read("trip") == [stored]
+        log.close()
+        beside = log.reopened()
+        assert (beside.namespace, beside.read("trip")) == (log.namespace, [stored])
+        beside.close()
+        with pytest.raises(LogClosed):
+            log.read("trip")
+
+    def test_the_rest_is_closed_too(self, log: Log) -> None:
+        """A closed log says so to these calls as well."""
+        commit = put(log, "trip")
+        log.close()
+        calls: list[Callable[[], object]] = [
+            lambda: log.put_entry(an_entry("trip")),
+            log.namespaces,
+            lambda: log.snapshots("trip"),
+            lambda: log.put_snapshot("trip", snapshot(0, commit.head, "f", b"data")),
+            lambda: log.drop_snapshots("trip"),
+            lambda: log.redact(commit, expected=0, erasures=[]),
+        ]
+        for call in calls:
+            with pytest.raises(LogClosed):
+                call()
 
     # What the cases share.
 
