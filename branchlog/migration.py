@@ -22,7 +22,7 @@ from branchlog._core.same import different
 from branchlog.commit import Commit, Head, genesis, seal
 from branchlog.conversation import Conversation
 from branchlog.errors import AlreadyExists, InvalidInput
-from branchlog.logs.base import Append
+from branchlog.logs.base import Append, Erasure
 from branchlog.store import Store
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -57,9 +57,7 @@ def migrate(source: Store, target: Store, *, progress: Progress | None = None) -
         raise InvalidInput("the source and the target of a migration are the same store")
     copying = _Copying(source, target)
     for appends, events in copying.groups(progress):
-        for outcome in target.log.append_group(appends):
-            if isinstance(outcome, Exception):
-                raise outcome
+        copying.write(appends)
         copying.copied(len(appends), events)
     differences = list(copying.compare())
     return Migration(
@@ -78,6 +76,7 @@ class _Stream:
     head: Head
     target: Head
     versions: dict[int, int] = attrs.field(factory=dict)
+    erasures: list[Erasure] = attrs.field(factory=list)
 
     def later(self, version: int) -> int:
         return self.versions.get(version, version)
@@ -97,6 +96,26 @@ class _Copying:
     def copied(self, commits: int, events: int) -> None:
         self.copied_commits += commits
         self.copied_events += events
+
+    def write(self, appends: list[Append]) -> None:
+        """Append to the target, and erase there what was erased in the source since it was copied."""
+        together: list[Append] = []
+        for append in appends:
+            stream = self.streams[append.commit.stream]
+            if stream.erasures:
+                self._write_group(together)
+                together = []
+                before = append.commit.first - 1
+                self.target.log.redact(append.commit, expected=before, erasures=stream.erasures)
+                stream.erasures = []
+            else:
+                together.append(append)
+        self._write_group(together)
+
+    def _write_group(self, appends: list[Append]) -> None:
+        for outcome in self.target.log.append_group(appends):
+            if isinstance(outcome, Exception):
+                raise outcome
 
     def groups(self, progress: Progress | None) -> Iterator[tuple[list[Append], int]]:
         """The appends that the target lacks, a transaction's worth at a time, and how many events they hold."""
@@ -122,6 +141,8 @@ class _Copying:
         stream.head = copy.head
         self._check_same(stream, before, copy)
         if copy.last <= stream.target.version:
+            if commit.erased and self._holder(copy).data != copy.data:
+                stream.erasures.append(Erasure(first=copy.first, data=copy.data))
             return None
         return Append(commit=copy, expected=before.version)
 
@@ -131,6 +152,10 @@ class _Copying:
         parts_here = before.version <= there.version < copy.last and before != there
         if parts_here or (there.version and not before.version and self._first(copy.stream) != copy.checksum):
             raise AlreadyExists(f"the target has another conversation {copy.stream!r} already, or one that went on")
+
+    def _holder(self, copy: Commit) -> Commit:
+        """What the target has in the place of a commit that is there already."""
+        return self.target.log.read(copy.stream, after=copy.first - 1, limit=1)[0]
 
     def _first(self, id: str) -> bytes:
         return self.target.log.read(id, limit=1)[0].checksum

@@ -414,3 +414,23 @@ def test_a_difference_is_found():
 
     assert found.differences == (("two", "the messages of node '0.0.0.0' differ"),)
     assert found.conversations == 2
+
+
+def test_what_was_erased_after_a_first_run_is_erased_by_the_next(tmp_path):
+    source, target = branchlog.open(tmp_path / "old.db"), branchlog.open(tmp_path / "new.db")
+    chat = source.create("talk")
+    chat.say("user", "the secret word")
+    chat.say("assistant", "noted")
+    source.save(chat)
+    migrate(source, target)
+    chat.redact("0")
+    chat.say("user", "forget it")
+    source.save(chat)
+    migration = migrate(source, target)
+
+    assert migration.differences == ()
+    assert target.load("talk").tree["0"].redacted
+    assert [m.content for m in target.messages("talk")] == ["", "noted", "forget it"]
+    target.close()
+    source.close()
+    assert b"the secret word" not in (tmp_path / "new.db").read_bytes()
