@@ -60,6 +60,9 @@ SNAPSHOT_TAIL_BYTES = 1 << 20
 """A snapshot is taken when opening would have to fold more than this behind the last one: a few milliseconds' work, and
 so much more than a snapshot's own bytes (about a tenth) that these never matter beside the log's."""
 
+VERIFYING_TRIES = 10
+"""How often a conversation is read again to be verified while others write to it."""
+
 LIST_LIMIT = 50
 """Conversations of a page: more than a screen shows."""
 
@@ -468,9 +471,12 @@ def list_snapshots(home: Home, id: str) -> Steps[tuple[SnapshotInfo, ...]]:
 
 def verify(home: Home, id: str) -> Steps[Verification]:
     """Replay the whole log, and compare with what is opened by way of snapshots, and with the catalog."""
-    whole = yield from load_whole(home, id)
-    quick = yield from load(home, id)
-    entry = yield from _entry(id)
+    for _ in range(VERIFYING_TRIES):
+        whole = yield from load_whole(home, id)
+        quick = yield from load(home, id)
+        entry = yield from _entry(id)
+        if whole.version == quick.version == entry.version:
+            break  # nobody wrote in between
     differences = list(different(whole._state, quick._state))
     if entry != entry_of(whole, whole.version):
         differences.append("the catalog does not say what the log does")
