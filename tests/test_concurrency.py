@@ -230,6 +230,8 @@ def test_an_append_cancelled_in_time_is_not_written():
             await asyncio.sleep(0)
             tasks[0].cancel()
             tasks[1].cancel()
+            for _ in range(3):
+                await asyncio.sleep(0)  # the loop tells the writer of a cancellation in its next turn
             outcomes = asyncio.gather(*tasks, return_exceptions=True)
             log.gate.set()
 
