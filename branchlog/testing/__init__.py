@@ -1,9 +1,31 @@
-"""The published kit: what a backend is checked with. Needs the extra ``testing`` (pytest and hypothesis)."""
+"""The published kit: what a backend is checked with, and what tests of programs that use branchlog are made of.
+
+Needs the extra ``testing`` (pytest and hypothesis).
+"""
 
 import pytest
 
-pytest.register_assert_rewrite("branchlog.testing.contract")
+for _module in ("contract", "machines"):  # before they are imported, so that their asserts explain themselves
+    pytest.register_assert_rewrite(f"branchlog.testing.{_module}")
 
-from branchlog.testing.contract import LogContract  # noqa: E402 - after its asserts are told to explain themselves
+from branchlog.testing.contract import LogContract  # noqa: E402
+from branchlog.testing.machines import ConversationMachine  # noqa: E402
+from branchlog.testing.model import Scene  # noqa: E402
+from branchlog.testing.playing import Command, TickingClock, commands, perform, played, portrait, started  # noqa: E402
+from branchlog.testing.strategies import any_text, json_values, messages  # noqa: E402
 
-__all__ = ["LogContract"]
+__all__ = [
+    "Command",
+    "ConversationMachine",
+    "LogContract",
+    "Scene",
+    "TickingClock",
+    "any_text",
+    "commands",
+    "json_values",
+    "messages",
+    "perform",
+    "played",
+    "portrait",
+    "started",
+]
