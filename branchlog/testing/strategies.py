@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from branchlog import Message
+from branchlog.testing.damage import Damage, FileDamage
 
 
 def any_text(**options: Any) -> st.SearchStrategy[str]:
@@ -59,3 +60,9 @@ def messages() -> st.SearchStrategy[Message]:
         objects(),
     )
     return plain | calling
+
+
+def damages() -> st.SearchStrategy[Damage]:
+    """Injuries to the bytes of a file, of any kind and at any place."""
+    kinds: tuple[FileDamage, ...] = ("cut", "flip", "zeros", "stale", "repeat", "hole")
+    return st.builds(Damage, st.sampled_from(kinds), place=st.integers(0, 2**16), size_bytes=st.integers(1, 64))
