@@ -33,7 +33,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from branchlog.commit import Commit, Head, genesis, seal
+from branchlog.commit import Commit, Head, Snapshot, genesis, seal
 from branchlog.commit import snapshot as sealed_snapshot
 from branchlog.errors import (
     BackendError,
@@ -65,17 +65,20 @@ STREAMS = ("a", "A", "a b", "é")
 NAMESPACES = ("", "n")
 EVENTS = (b'{"n":1}', b'{"n":2}', b'{"b":1.0,"a":1,"a":2}', b'{"t":"\\u0000 \xc3\xa9"}')
 VALUES = (1, True, "1", None, {"b": 1, "a": [2]})
-EXPECTATIONS = ("exact", "exact", "exact", "low", "high", "new", "any", "exists", "hole", "another past")
+EXPECTATIONS = ("exact", "low", "high", "new", "any", "exists", "hole", "another past")
 
-streams = st.sampled_from(STREAMS)
-namespaces = st.sampled_from(NAMESPACES)
-expectations = st.sampled_from(EXPECTATIONS)
+# What comes often stands first and more than once: one stream that grows long, and others that come and go.
+streams = st.sampled_from(("a", "a", "a", *STREAMS))
+namespaces = st.sampled_from(("", "", *NAMESPACES))
+expectations = st.sampled_from(("exact",) * 8 + EXPECTATIONS)
 payloads = st.lists(st.sampled_from(EVENTS), min_size=1, max_size=3)
 handles = st.sampled_from((0, 1))
 picks = st.integers(0, 7)
 versions = st.integers(0, 12)
 limits = st.none() | st.integers(0, 4)
-metadata = st.dictionaries(st.sampled_from("kl"), st.sampled_from(VALUES), max_size=2)
+metadata = st.sampled_from(VALUES).map(lambda value: {"k": value}) | st.dictionaries(
+    st.sampled_from("kl"), st.sampled_from(VALUES), max_size=2
+)
 entries = st.none() | st.builds(
     Entry,
     id=st.just(""),
@@ -131,6 +134,11 @@ def commits_in(answer: Any) -> list[Commit]:
 def sent(log: Log, append: Append) -> Appended:
     """The answer to an append."""
     return log.append(append.commit, expected=append.expected, entry=append.entry)
+
+
+def put_snapshot(log: Log, stream: str, taken: Snapshot) -> None:
+    """Put a snapshot."""
+    log.put_snapshot(stream, taken)
 
 
 class LogMachine(RuleBasedStateMachine):
@@ -283,6 +291,18 @@ class LogMachine(RuleBasedStateMachine):
         self.touched = namespace
         self._check_same(expected, self.log(who).within(namespace).append_group(appends))
 
+    @rule(who=handles, namespace=namespaces, count=st.integers(1, 6), entry=entries)
+    def grow(self, who: int, namespace: str, count: int, entry: Entry | None) -> None:
+        """Several appends to one stream, one after the other."""
+        for number in range(count):
+            self._append(who + number, namespace, self._draft(namespace, ("a", "exact", [EVENTS[number % 2]], entry)))
+
+    @rule(who=handles, namespace=namespaces, several=st.lists(st.tuples(st.sampled_from(STREAMS), entries), max_size=4))
+    def catalogue(self, who: int, namespace: str, several: list[tuple[str, Entry | None]]) -> None:
+        """Appends to several streams, each with an entry."""
+        for stream, entry in several:
+            self._append(who, namespace, self._draft(namespace, (stream, "exact", [EVENTS[0]], entry)))
+
     @precondition(lambda self: self.sent)
     @rule(who=handles, pick=picks, expected=st.sampled_from(Expected) | versions)
     def send_again(self, who: int, pick: int, expected: ExpectedVersion) -> None:
@@ -298,17 +318,16 @@ class LogMachine(RuleBasedStateMachine):
         again = self._draft(namespace, (commit.stream, *draft[1:]), commit.id)
         self._append(who, namespace, again)
 
-    @rule(who=handles, namespace=namespaces, name=st.sampled_from(IMPOSSIBLE_NAMES), events=payloads)
-    def append_to_an_impossible_name(self, who: int, namespace: str, name: str, events: list[bytes]) -> None:
-        head = genesis(namespace, name)
-        commit = seal(name, head, count=len(events), id=self._id(), at=AT, schema="1.0.0", data=b"[]")
-        self.both(who, namespace, lambda log: log.append(commit, expected=0))
-
-    @rule(who=handles, namespace=namespaces, stream=streams)
-    def append_what_is_not_whole(self, who: int, namespace: str, stream: str) -> None:
-        append = self._draft(namespace, (stream, "exact", [EVENTS[0]], None))
-        broken = msgspec.structs.replace(append.commit, data=b'[{"n":3}]')
-        self.both(who, namespace, lambda log: log.append(broken, expected=append.expected))
+    @rule(who=handles, namespace=namespaces, name=st.none() | st.sampled_from(IMPOSSIBLE_NAMES))
+    def append_what_cannot_be(self, who: int, namespace: str, name: str | None) -> None:
+        """A commit of an impossible name, or one whose checksum is not of what it says."""
+        append = self._draft(namespace, ("a", "exact", [EVENTS[0]], None))
+        it = append.commit
+        if name is None:
+            broken = msgspec.structs.replace(it, data=b'[{"n":3}]')
+        else:
+            broken = seal(name, genesis(namespace, name), count=1, id=it.id, at=AT, schema="1.0.0", data=it.data)
+        self.both(who, namespace, lambda log: log.append(broken, expected=broken.first - 1))
 
     @rule(namespace=namespaces, stream=streams, events=payloads)
     def race(self, namespace: str, stream: str, events: list[bytes]) -> None:
@@ -326,7 +345,7 @@ class LogMachine(RuleBasedStateMachine):
         self.touched = namespace
         self._wrote()
 
-    @rule(who=handles, namespace=namespaces, stream=streams)
+    @rule(who=handles, namespace=namespaces, stream=st.sampled_from(("é", "é", "a b", "a b", "A", "a")))
     def delete(self, who: int, namespace: str, stream: str) -> None:
         if self.both(who, namespace, lambda log: log.delete(stream)) is True:
             self._wrote()
@@ -413,20 +432,17 @@ class LogMachine(RuleBasedStateMachine):
 
     # Snapshots.
 
-    @rule(who=handles, namespace=namespaces, stream=streams, pick=picks, data=st.binary(max_size=3))
-    def put_snapshot(self, who: int, namespace: str, stream: str, pick: int, data: bytes) -> None:
+    @rule(who=handles, namespace=namespaces, stream=streams, picks=st.lists(picks, max_size=3), drop=st.booleans())
+    def snapshots(self, who: int, namespace: str, stream: str, picks: list[int], drop: bool) -> None:
+        """Put some, at versions in any order and some twice; look at them; perhaps drop them."""
         heads = [commit.head for commit in self._commits(namespace, stream)] or [genesis(namespace, stream)]
-        taken = sealed_snapshot(0, heads[pick % len(heads)], "test", data)
-        if self.abilities.snapshots:
-            self.both(who, namespace, lambda log: log.put_snapshot(stream, taken))
-
-    @rule(who=handles, namespace=namespaces, stream=streams)
-    def look_at_snapshots(self, who: int, namespace: str, stream: str) -> None:
-        self.both(who, namespace, lambda log: log.snapshots(stream))
-
-    @rule(who=handles, namespace=namespaces, stream=streams)
-    def drop_snapshots(self, who: int, namespace: str, stream: str) -> None:
-        self.both(who, namespace, lambda log: log.drop_snapshots(stream))
+        for number, pick in enumerate(picks if self.abilities.snapshots else ()):
+            taken = sealed_snapshot(0, heads[pick % len(heads)], "test", b"%d" % number)
+            self.both(who, namespace, partial(put_snapshot, stream=stream, taken=taken))
+        self.both(who + 1, namespace, lambda log: log.snapshots(stream))
+        if drop:
+            self.both(who, namespace, lambda log: log.drop_snapshots(stream))
+            self.both(who, namespace, lambda log: log.snapshots(stream))
 
     # Closing, and ends that nobody wished for.
 
@@ -488,4 +504,4 @@ def blank_entry() -> Entry:
     return Entry(id="", version=0, title=None, metadata={}, created=AT, updated=AT, nodes=0, branches=0, cursors={})
 
 
-LogMachine.TestCase.settings = settings(deadline=None, stateful_step_count=30)
+LogMachine.TestCase.settings = settings(deadline=None, stateful_step_count=40)
