@@ -29,11 +29,12 @@ from uuid import uuid4
 import msgspec
 import pytest
 
+from branchlog import commit as commit_module
 from branchlog._core.codec import Application
 from branchlog._core.message import Message
 from branchlog._core.tree import Node, Tree
 from branchlog._core.upcast import Registry, Shape, Upcaster
-from branchlog.commit import Commit, Head, genesis, seal, snapshot, verified
+from branchlog.commit import Commit, Head, genesis, seal, snapshot
 from branchlog.conversation import Conversation
 from branchlog.errors import (
     AlreadyExists,
@@ -304,14 +305,17 @@ class StoreContract:
         chat.new_cursor("agent", ask)
         chat.say("assistant", "one")
         chat.say("assistant", "two", cursor="agent")
-        chat.add("assistant", "three", under=ask)
+        chat.say("assistant", "three", cursor="agent")
+        chat.add("assistant", "four", under=ask)
         store.save(chat)
         again = self.reopened(store, open_log)
         chat = again.load(ID)
 
-        assert {name: node.id for name, node in chat.cursors.items()} == {"main": "0.0", "agent": "0.1"}
-        assert chat.undo(cursor="agent").id == "0"
+        assert {name: node.id for name, node in chat.cursors.items()} == {"main": "0.0", "agent": "0.1.0"}
+        assert [message.content for message in again.messages(ID, at=chat.version)] == ["ask", "one"]
+        assert chat.undo(cursor="agent").id == "0.1"
         assert chat.cursor.id == "0.0"
+        assert [chat.undo().id, chat.redo(cursor="agent").id] == ["0", "0.1.0"]
         chat.drop_cursor("agent")
         again.save(chat)
         assert list(again.load(ID).cursors) == ["main"]
@@ -435,6 +439,25 @@ class StoreContract:
         assert (tree.cursor.id, pending.id) == ("0.1.0.0", "0.1")
         assert (tree.labels["mine"].id, tree["0.1.0"].rating) == ("0.1.0", 4)
         assert folded(second.tree) == folded(tree)
+
+    def test_an_undo_that_was_merged(self, store: Store) -> None:
+        """An undo that comes behind another's move leads where it led, and is a step that can be undone."""
+        first = store.create(ID)
+        first.say("user", "a")
+        first.say("user", "b")
+        store.save(first)
+        second = store.load(ID)
+        first.say("user", "elsewhere", under="")
+        second.undo()
+        store.save(first)
+        store.save(second)
+        chat = store.load(ID)
+
+        assert second.cursor.id == chat.cursor.id == "0"
+        assert [chat.undo().id for _ in range(3)] == ["1", "0.0", "0"]
+        assert second.undo().id == "1"
+        store.save(chat)
+        store.save(second)
 
     def test_twenty_writers(self, store: Store) -> None:
         """Of twenty who loaded the same and save one after the other every message stays (5)."""
@@ -582,11 +605,16 @@ class StoreContract:
         chat.say("user", "on")
         store.save(chat)
         before = portrait(chat.tree)
+        other = store.load(ID)
         chat.redact("0.0")
+
+        assert (chat.tree["0.0"].message, chat.tree["0.0"].metadata) == (Message("assistant", ""), {})
         store.save(chat)
+        other.annotate("0", rating=3)
+        store.save(other)
+        assert (other.tree["0.0"].message, other.tree["0.0"].metadata) == (Message("assistant", ""), {})
         again = self.reopened(store, open_log)
         tree = again.load(ID).tree
-
         assert tree["0.0"].message == Message("assistant", "")
         assert tree["0.0"].redacted
         assert tree["0.0"].metadata == {}
@@ -604,6 +632,7 @@ class StoreContract:
         chat = store.create(ID)
         chat.say("user", "the first secret")
         chat.say("user", "in the open")
+        chat.annotate("0", rating=1, metadata={"why": "the first secret"})
         store.save(chat)
         store.snapshot(ID)
         gone = store.create("gone", title="the second secret")
@@ -617,6 +646,21 @@ class StoreContract:
         store.delete("gone")
         assert [holding(tmp_path, text) for text in (b"the second", b"the third", b"the fourth")] == [0, 0, 0]
         assert holding(tmp_path, b"in the open") > 0
+
+    def test_snapshots_of_what_is_erased(self, store: Store) -> None:
+        """A redaction takes the snapshots with it; the next one is of what is there now (59)."""
+        self.need("snapshots")
+        chat = self.grown(store)
+        store.snapshot(ID)
+        node = chat.tree.nodes[-1].id
+        chat = store.load(ID)
+        chat.redact(node)
+        store.save(chat)
+
+        assert store.snapshots(ID) == ()
+        assert store.snapshot(ID) == chat.version
+        assert folded(store.load(ID).tree) == folded(chat.tree)
+        assert store.verify(ID).differences == ()
 
     # Other vocabularies.
 
@@ -688,7 +732,7 @@ class StoreContract:
         store.save(store.create("other", system="x"))
         (foreign,) = store.log.read("other")
 
-        assert list(verified(whole, start)) == whole
+        assert list(commit_module.verified(whole, start)) == whole
         for place, (one, two) in enumerate(pairwise(whole)):
             before, rest = whole[:place], whole[place + 2 :]
             for commits in (
@@ -702,7 +746,7 @@ class StoreContract:
                 [*before, msgspec.structs.replace(one, schema="1.0.1"), two, *rest],
             ):
                 with pytest.raises(CorruptLog):
-                    list(verified(commits, start))
+                    list(commit_module.verified(commits, start))
         assert chat.version == whole[-1].last
 
     def test_text_that_was_changed(self, store: Store, open_log: Callable[..., Log], tmp_path: Path) -> None:
