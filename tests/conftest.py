@@ -8,6 +8,8 @@ from hypothesis import HealthCheck, settings
 
 import branchlog
 
+pytest_plugins = ["branchlog.testing.report"]
+
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("long", deadline=None, max_examples=2_000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("BRANCHLOG_HYPOTHESIS", "default"))

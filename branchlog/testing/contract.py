@@ -3,15 +3,16 @@
 The author of a backend says how to open it and what it can do::
 
     class TestMyLog(LogContract):
-        abilities = Abilities(durable=True, persistent=True, shared=True)
+        abilities = Abilities(durable=True, persistent=True, shared=True, snapshots=True, erases=True)
 
         @pytest.fixture
         def open_log(self, tmp_path):
             return lambda namespace="": MyLog(tmp_path / "log", namespace=namespace)
 
 ``open_log`` opens the same place each time it is called within one test, so that what was written can be read again.
-An async backend comes through ``BlockingBridge.connect``. Cases that need an ability the backend does not declare are
-skipped, and say which. The numbers in the docstrings are those of the list of cases that a log is held to.
+An async backend comes through ``bridged``: ``lambda namespace="": bridged(lambda: MyLog.connect(url, namespace))``.
+Cases that need an ability the backend does not declare are skipped, and say which. The numbers in the docstrings are
+those of the list of cases that a log is held to, in ``docs/reference/testing.md``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise, product
 from typing import Any, TypeVar
@@ -29,7 +30,8 @@ from uuid import uuid4
 import attrs
 import pytest
 
-from branchlog.commit import Commit, Head, genesis, is_whole, seal
+from branchlog.commit import Commit, Head, Snapshot, genesis, is_whole, seal
+from branchlog.commit import snapshot as sealed_snapshot
 from branchlog.errors import (
     BranchlogError,
     CommitIdReused,
@@ -38,7 +40,20 @@ from branchlog.errors import (
     LogClosed,
     VersionConflict,
 )
-from branchlog.logs.base import ORDERS, Abilities, Append, Appended, Entry, Expected, ExpectedVersion, Log, Query
+from branchlog.logs.base import (
+    ORDERS,
+    Abilities,
+    Append,
+    Appended,
+    AsyncLog,
+    Entry,
+    Erasure,
+    Expected,
+    ExpectedVersion,
+    Log,
+    Query,
+)
+from branchlog.logs.bridges import BlockingBridge
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -89,6 +104,15 @@ PAYLOADS = (
 
 VALUES: tuple[Any, ...] = (1, True, "1", 0, False, None, "", "true", [1], [True], {"b": 1, "a": 2}, 1.5, "é" * 500)
 """Metadata values of which no two are equal as JSON."""
+
+
+def bridged(connect: Callable[[], Awaitable[AsyncLog]]) -> Log:
+    """An async log as the kit takes it: ``connect`` is awaited in an event loop of its own, and gives the log."""
+
+    async def connected() -> AsyncLog:
+        return await connect()
+
+    return BlockingBridge.connect(connected)
 
 
 def next_commit(log: Log, stream: str, *events: bytes, id: bytes | None = None, head: Head | None = None) -> Commit:
@@ -845,7 +869,136 @@ class LogContract:
             )
         return [entry for each in log.read_all() if (entry := log.entry(each.stream)) is not None]
 
+    def test_putting_an_entry_right(self, log: Log) -> None:
+        """An entry is put in place of another where it is of the stream's version, and nowhere else."""
+        put(log, "trip", *numbered(2), entry=an_entry("trip", title="Kyoto", metadata={"a": 1}))
+        right = attrs.evolve(an_entry("trip", title="Osaka", metadata={"a": 2}), version=2)
+
+        assert log.put_entry(attrs.evolve(right, version=1)) is False
+        assert log.put_entry(attrs.evolve(right, id="other")) is False
+        assert log.count({"a": 1}) == 1
+        assert log.put_entry(right) is True
+        assert log.entry("trip") == right
+        assert (log.count({"a": 1}), log.count({"a": 2})) == (0, 1)
+        assert log.entry("other") is None
+
+    # Snapshots.
+
+    def test_snapshots_come_back(self, log: Log, open_log: Callable[..., Log]) -> None:
+        """Snapshots come back as they were put, in order of versions, whatever the order of putting (49)."""
+        self.need("snapshots")
+        heads = [put(log, "trip").head for _ in range(3)]
+        put(log, "other")
+        taken = [a_snapshot(head, b"\0\xff") for head in heads]
+        for each in (taken[2], taken[0], taken[1]):
+            log.put_snapshot("trip", each)
+        log = self.reopened(log, open_log)
+
+        assert log.snapshots("trip") == taken
+        assert log.snapshots("other") == log.snapshots("nowhere") == []
+        log.close()
+
+    def test_a_snapshot_put_twice(self, log: Log) -> None:
+        """A snapshot of a version that has one takes its place, and is no error (49)."""
+        self.need("snapshots")
+        head = put(log, "trip").head
+        for data in (b"one", b"two", b"two"):
+            log.put_snapshot("trip", a_snapshot(head, data))
+
+        assert log.snapshots("trip") == [a_snapshot(head, b"two")]
+
+    def test_snapshots_may_be_dropped(self, log: Log) -> None:
+        """Dropping says how many there were, and touches no commit (46)."""
+        self.need("snapshots")
+        for _ in range(3):
+            log.put_snapshot("trip", a_snapshot(put(log, "trip").head, b"it"))
+        before = everything(log)
+
+        assert (log.drop_snapshots("trip"), log.drop_snapshots("trip"), log.drop_snapshots("nowhere")) == (3, 0, 0)
+        assert log.snapshots("trip") == []
+        assert everything(log) == before
+
+    def test_snapshots_of_no_stream(self, log: Log) -> None:
+        """A snapshot of a stream that is not there is not kept; a deleted one says that it was deleted."""
+        log.put_snapshot("trip", a_snapshot(genesis("", "trip"), b"it"))
+        assert log.snapshots("trip") == []
+        put(log, "trip")
+        log.delete("trip")
+        with pytest.raises(ConversationDeleted):
+            log.snapshots("trip")
+
+    def test_without_the_ability_there_are_no_snapshots(self, log: Log) -> None:
+        """A log that does not keep snapshots has none, and takes one without complaint (50)."""
+        log.put_snapshot("trip", a_snapshot(put(log, "trip").head, b"it"))
+
+        assert len(log.snapshots("trip")) == self.abilities.snapshots
+
+    # Erasing.
+
+    def test_redacted_payloads_are_replaced(self, log: Log, open_log: Callable[..., Log]) -> None:
+        """A payload that is erased is another from then on, and the chain holds (59)."""
+        stored = [put(log, "trip", b'{"secret":%d}' % number) for number in range(3)]
+        log.put_snapshot("trip", a_snapshot(stored[-1].head, b"secret"))
+        commit = next_commit(log, "trip", b'{"erases":2}')
+        erasure = Erasure(first=2, data=b'[{"secret":""}]')
+        answer = log.redact(commit, expected=3, erasures=[erasure])
+        log = self.reopened(log, open_log)
+        found = log.read("trip")
+
+        assert not answer.deduplicated
+        assert [each.data for each in found] == [stored[0].data, erasure.data, stored[2].data, commit.data]
+        assert [each.head for each in found] == [*(each.head for each in stored), answer.commit.head]
+        assert all(is_whole(each) for each in found)
+        assert log.read_all() == found
+        assert log.snapshots("trip") == []
+        log.close()
+
+    def test_redacting_again(self, log: Log) -> None:
+        """The same redaction again gets the first answer, also one that follows an erased payload (15, 59)."""
+        first = put(log, "trip", b'{"secret":1}')
+        commit, erasure = next_commit(log, "trip"), Erasure(first=1, data=b"[{}]")
+        log.redact(commit, expected=1, erasures=[erasure])
+        before = everything(log)
+
+        assert log.redact(commit, expected=1, erasures=[erasure]).deduplicated
+        assert log.append(first, expected=0).deduplicated
+        assert everything(log) == before
+
+    @pytest.mark.parametrize("expected", [0, 2])
+    def test_a_refused_redaction_erases_nothing(self, log: Log, expected: int) -> None:
+        """A redaction that conflicts leaves every payload and snapshot as it was (8)."""
+        stored = put(log, "trip", b'{"secret":1}')
+        put(log, "other", b'{"secret":1}')
+        head = genesis("", "trip") if expected == 0 else Head(2, stored.checksum)
+        before = everything(log)
+        with pytest.raises(VersionConflict):
+            log.redact(
+                next_commit(log, "trip", head=head), expected=expected, erasures=[Erasure(first=1, data=b"[{}]")]
+            )
+
+        assert everything(log) == before
+
+    def test_erasing_what_is_not_there(self, log: Log) -> None:
+        """An erasure of a commit that is not there is refused, with the commit that was to be appended (8)."""
+        put(log, "trip", *numbered(2))
+        before = everything(log)
+        commit = next_commit(log, "trip")
+        with pytest.raises(InvalidInput):
+            log.redact(commit, expected=2, erasures=[Erasure(first=1, data=b"[]"), Erasure(first=2, data=b"[]")])
+
+        assert everything(log) == before
+
     # Namespaces.
+
+    def test_namespaces_are_listed(self, log: Log, open_log: Callable[..., Log]) -> None:
+        """Every namespace that has a conversation is listed, from wherever one asks, in order."""
+        for name in ("b", "", "é", "a"):
+            put(log.within(name), "trip")
+        log.within("a").delete("trip")
+        log = self.reopened(log, open_log)
+
+        assert log.namespaces() == log.within("b").namespaces() == ["", "b", "é"]
+        log.close()
 
     def test_namespaces_do_not_see_each_other(self, log: Log, open_log: Callable[..., Log]) -> None:
         """What is in one namespace does not exist in another, in any read, list, count or deletion."""
@@ -970,6 +1123,11 @@ def tampered(commit: Commit, **changes: Any) -> Commit:
     """The commit with some of its facts changed and its checksum left as it was."""
     facts = {name: getattr(commit, name) for name in commit.__struct_fields__}
     return Commit(**facts | changes)
+
+
+def a_snapshot(head: Head, data: bytes) -> Snapshot:
+    """A snapshot of the events up to a head."""
+    return sealed_snapshot(0, head, "fingerprint", data)
 
 
 def first_commit(name: str) -> Commit:

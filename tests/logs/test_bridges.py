@@ -10,6 +10,7 @@ from branchlog.logs.bridges import AsyncBridge, BlockingBridge
 from branchlog.logs.memory import MemoryLog
 from branchlog.logs.sqlite import SqliteLog
 from branchlog.testing import LogContract
+from branchlog.testing import bridged as called
 
 
 def bridged(log):
@@ -18,7 +19,7 @@ def bridged(log):
     async def connect():
         return AsyncBridge(log)
 
-    return BlockingBridge.connect(connect)
+    return called(connect)
 
 
 class TestBridgedSqlite(LogContract):

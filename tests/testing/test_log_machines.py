@@ -4,10 +4,10 @@ from pathlib import Path
 
 from hypothesis import settings
 
-from branchlog.logs.bridges import AsyncBridge, BlockingBridge
+from branchlog.logs.bridges import AsyncBridge
 from branchlog.logs.memory import MemoryLog
 from branchlog.logs.sqlite import SqliteLog
-from branchlog.testing.log_machine import LogMachine
+from branchlog.testing import LogMachine, bridged
 
 
 class MemoryLogMachine(LogMachine):
@@ -36,7 +36,7 @@ class BridgedSqliteLogMachine(SqliteLogMachine):
         async def connect():
             return AsyncBridge(SqliteLog(folder / "chats.db", durability="relaxed"))
 
-        return BlockingBridge.connect(connect)
+        return bridged(connect)
 
 
 def running(machine, share):
