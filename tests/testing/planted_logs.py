@@ -228,13 +228,11 @@ class SwapsTwoCommits(Memory):
         return commits
 
 
-@planted(
-    "reads in order of ids", "Commits come in the order of their ids, which happens to be that of time for most.", 23
-)
-class ReadsInOrderOfIds(Memory):
+@planted("reads in the order of an index", "Nothing says in which order commits are read: it is that of an index.", 23)
+class ReadsInTheOrderOfAnIndex(Memory):
     def read(self, stream, **options):
         commits = super().read(stream, **options)
-        return sorted(commits, key=lambda commit: commit.id, reverse=options.get("backward", False))
+        return sorted(commits, key=lambda commit: commit.data, reverse=options.get("backward", False))
 
 
 @planted("begins one too late backward", "Backward, a read begins before the last commit if no end is given.", 24)
