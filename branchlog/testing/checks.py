@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
-from branchlog import BranchlogError, Conversation, Node, Store, Tree
+from branchlog import BranchlogError, Conversation, Node, NotFound, Store, Tree
 from branchlog._core.same import different
 from branchlog.commit import Commit, genesis, verified
 from branchlog.logs.base import Log, Query
@@ -28,8 +28,7 @@ def _unfit(tree: Tree) -> Iterator[str]:
     versions = [node.version for node in nodes]
     if versions != sorted(set(versions)):
         yield "nodes are not in the order of their versions"
-    for node in nodes:
-        yield from _unfit_node(tree, node)
+    yield from _unfit_nodes(tree)
     walked = [node.id for node in tree.walk()]
     if walked != sorted((node.id for node in nodes), key=_numbers):
         yield f"walking does not give every node once in the order of its id: {walked}"
@@ -44,6 +43,14 @@ def _unfit(tree: Tree) -> Iterator[str]:
             yield f"cursor {name!r} stands on a node that is not in the tree"
     if tree.labels != {node.label: node for node in nodes if node.label is not None}:
         yield "the labels are not those of the nodes"
+
+
+def _unfit_nodes(tree: Tree) -> Iterator[str]:
+    for node in tree.nodes:
+        try:
+            yield from _unfit_node(tree, node)
+        except NotFound as error:
+            yield f"node {node.id!r}: {error}"
 
 
 def _unfit_node(tree: Tree, node: Node) -> Iterator[str]:
