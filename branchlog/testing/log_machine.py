@@ -149,7 +149,7 @@ class LogMachine(RuleBasedStateMachine):
         raise NotImplementedError("give open_log, which opens the log under test")
 
     def damage(self, folder: Path, damage: Damage) -> bool:  # noqa: ARG002 - for those who have a file
-        """Damage the last file that was written to, in a copy of the folder; False for a log that keeps no file.
+        """Damage the last file that was written to, in a copy of the folder; False where there is none.
 
         A log may then refuse, or say what it said after one of its writes. What such a file is differs: with SQLite it
         is the write-ahead log, and with one file of records that file. For example::
