@@ -11,6 +11,7 @@ for _module in ("contract", "stores", "log_machine", "machines"):  # so that the
 from branchlog.testing.checks import check_log, check_same_history, check_tree  # noqa: E402
 from branchlog.testing.contract import LogContract, bridged  # noqa: E402
 from branchlog.testing.damage import Damage, damaged  # noqa: E402
+from branchlog.testing.durability import check_durable  # noqa: E402
 from branchlog.testing.log_machine import LogMachine  # noqa: E402
 from branchlog.testing.machines import ConversationMachine  # noqa: E402
 from branchlog.testing.model import Scene  # noqa: E402
@@ -45,6 +46,7 @@ __all__ = [
     "TickingClock",
     "any_text",
     "bridged",
+    "check_durable",
     "check_log",
     "check_same_history",
     "check_tree",

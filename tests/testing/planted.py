@@ -26,6 +26,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from testing.planting import BUGS, IN_A_FILE, IN_MEMORY, Bug, in_a_file, in_memory
 
 from branchlog.store import Store
+from branchlog.testing.checks import check_log, check_same_history, check_tree
 from branchlog.testing.contract import LogContract, put
 from branchlog.testing.durability import can_check_durable, check_durable
 from branchlog.testing.log_machine import LogMachine
@@ -61,8 +62,8 @@ of the kit that fails because of it.
 A test makes sure that each of these cases still fails for its bug, and passes for the logs as they are.
 
 The kit is searched in this order.
-For logs: the cases of `LogContract`, those of `StoreContract`, `LogMachine`, `check_durable`.
-For the core: the cases of `StoreContract`, `ConversationMachine`, the cases of `LogContract`.
+For logs: the cases of `LogContract`, those of `StoreContract`, `LogMachine`, `check_durable`, the other named checks.
+For the core: the cases of `StoreContract`, `ConversationMachine`, the cases of `LogContract`, the named checks.
 A case with several parameters counts as one.
 The numbers are those of the list of cases that a log is held to, for bugs that come from there.
 
@@ -179,16 +180,27 @@ def durable(bug: Bug, folder: Path) -> None:
     check_durable([sys.executable, "-c", program, "append", bug.name, str(folder)])
 
 
+def checks(bug: Bug, folder: Path) -> None:
+    """The named checks, on a conversation to which everything has been done, and on its log."""
+    with Store(bug.opener(folder)(), clock=TickingClock()) as store:
+        chat = StoreContract().grown(store)
+        check_tree(chat.tree)
+        check_same_history(chat, store.load(chat.id))
+        check_log(store.log)
+
+
 LOG_CASES = (
     *contract_cases(LogContract),
     *contract_cases(StoreContract),
     Case("LogMachine", log_machine),
     Case("check_durable", durable),
+    Case("the named checks", checks),
 )
 CORE_CASES = (
     *contract_cases(StoreContract),
     Case("ConversationMachine", conversation_machine),
     *contract_cases(LogContract),
+    Case("the named checks", checks),
 )
 CASES = {case.name: case for case in (*LOG_CASES, *CORE_CASES)}
 
