@@ -202,6 +202,22 @@ class ConversationMachine(RuleBasedStateMachine):
         if whole or not stack:
             self.refused(writer, NothingToUndo, lambda: go(cursor=cursor))
 
+    @rule(
+        who=writers,
+        which=picks,
+        pick=picks,
+        steps=st.lists(st.sampled_from(("undo", "undo", "redo", "move")), min_size=2, max_size=5),
+    )
+    def wander(self, who: int, which: int, pick: int, steps: list[str]) -> None:
+        """Several steps of one cursor that is there: back, forth, somewhere else, and forth again, which is no more."""
+        _, scene = self.scene(who)
+        cursor = sorted(scene.trails)[which % len(scene.trails)]
+        for number, step in enumerate(steps):
+            if step == "move":
+                self.move(who, pick + number, by_handle=False, cursor=cursor)
+            else:
+                self.undo_or_redo(who, cursor, step, whole=False)
+
     @rule(who=writers, name=names | st.just("main"), pick=picks)
     def new_cursor(self, who: int, name: str, pick: int) -> None:
         writer, scene = self.scene(who)
