@@ -23,7 +23,7 @@ from branchlog._core.projection import parts, to_datetime
 from branchlog._core.redact import blanked
 from branchlog._core.same import different
 from branchlog._core.tree import Moment
-from branchlog.commit import Commit, Snapshot
+from branchlog.commit import Commit, Snapshot, genesis, verified
 from branchlog.conversation import Clock, Conversation, NodeLike
 from branchlog.errors import (
     AlreadyExists,
@@ -471,6 +471,8 @@ def list_snapshots(home: Home, id: str) -> Steps[tuple[SnapshotInfo, ...]]:
 
 def verify(home: Home, id: str) -> Steps[Verification]:
     """Replay the whole log, and compare with what is opened by way of snapshots, and with the catalog."""
+    check_name(id, "the id of a conversation")
+    yield from _verify_chain(home, id)
     for _ in range(VERIFYING_TRIES):
         whole = yield from load_whole(home, id)
         quick = yield from load(home, id)
@@ -487,6 +489,19 @@ def verify(home: Home, id: str) -> Steps[Verification]:
         snapshot_version=quick._snapshot_version,
         differences=tuple(differences),
     )
+
+
+def _verify_chain(home: Home, id: str) -> Steps[None]:
+    """Check each commit against the one before it, whatever the log itself checks. Raises ``CorruptLog``."""
+    here = genesis(home.namespace, id)
+    while True:
+        commits = list(verified((yield _read(id, here.version, PAGE_COMMITS)), here))
+        if commits:
+            here = commits[-1].head
+        if len(commits) < PAGE_COMMITS:
+            break
+    if here != ((yield lambda log: log.head(id)) or genesis(home.namespace, id)):
+        raise CorruptLog(f"{id!r}", f"the stream does not end at version {here.version}, where its commits do")
 
 
 # Reading.

@@ -8,8 +8,13 @@ from hypothesis import HealthCheck, settings
 
 import branchlog
 
+pytest_plugins = ["branchlog.testing.report"]
+
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("long", deadline=None, max_examples=2_000, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "mutation", deadline=None, max_examples=30, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)  # for many short runs, each of the same examples
 settings.load_profile(os.environ.get("BRANCHLOG_HYPOTHESIS", "default"))
 
 

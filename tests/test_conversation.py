@@ -4,20 +4,6 @@ import gc
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from conversations import (
-    NOON,
-    ROLES,
-    TEXTS,
-    Scene,
-    TickingClock,
-    Trail,
-    any_text,
-    commands,
-    cursors,
-    played,
-    portrait,
-    started,
-)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,6 +23,9 @@ from branchlog import (
 from branchlog._core.events import CursorMoved
 from branchlog.commit import seal
 from branchlog.logs.memory import MemoryLog
+from branchlog.testing.model import Scene, Trail
+from branchlog.testing.playing import NOON, ROLES, TEXTS, TickingClock, commands, cursors, played, portrait, started
+from branchlog.testing.strategies import any_text
 
 # The first look.
 

@@ -4,7 +4,6 @@ from hashlib import sha256
 
 import attrs
 import pytest
-from conversations import TickingClock, commands, played, portrait
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from vocabulary import AT, CODEC, committed, ping, said, started, told
@@ -25,6 +24,7 @@ from branchlog._core.events import SCHEMA
 from branchlog.commit import is_whole
 from branchlog.logs.memory import MemoryLog
 from branchlog.migration import migrate
+from branchlog.testing import TickingClock, commands, played, portrait
 
 
 def opened(path, **options):

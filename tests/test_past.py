@@ -4,13 +4,14 @@ import asyncio
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from conversations import NOON, TickingClock, commands, picks, played, portrait, started
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import branchlog
 from branchlog import Conversation, InvalidInput, Message, NotFound
 from branchlog._core.projection import Projection
+from branchlog.testing import TickingClock, commands, played, portrait, started
+from branchlog.testing.playing import NOON, picks
 
 SECOND = timedelta(seconds=1)
 moments = st.integers(0, 6).map(lambda seconds: NOON + seconds * SECOND)

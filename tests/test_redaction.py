@@ -6,11 +6,11 @@ import random
 import sqlite3
 
 import pytest
-from conversations import TickingClock, portrait
 
 import branchlog
 from branchlog import BackendError, ConversationDeleted, Message, Store, _steps
 from branchlog.logs import sqlite
+from branchlog.testing import TickingClock, portrait
 
 SECRET = "the secret 7f3a9c51e2 of this test"
 PIECE = "7f3a9c51e2"

@@ -2,7 +2,6 @@
 
 import attrs
 import pytest
-from conversations import TickingClock, portrait
 from vocabulary import AT, CODEC, committed, ping, said, started, told
 
 import branchlog
@@ -20,6 +19,7 @@ from branchlog import (
 from branchlog._core.codec import Codec
 from branchlog._core.events import SCHEMA
 from branchlog.logs.memory import MemoryLog
+from branchlog.testing import TickingClock, portrait
 
 OLD = [
     ("0.8.0", [started("Trip"), said(2, 1, "a"), ping(3)]),

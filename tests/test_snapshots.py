@@ -8,7 +8,6 @@ import warnings
 from unittest import mock
 
 import pytest
-from conversations import TickingClock, commands, picks, played, portrait
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_conversation_machine import ConversationMachine, SqliteConversationMachine
@@ -25,6 +24,8 @@ from branchlog import (
 from branchlog._core.same import different
 from branchlog.commit import Head, snapshot
 from branchlog.logs.memory import MemoryLog
+from branchlog.testing import TickingClock, commands, played, portrait
+from branchlog.testing.playing import picks
 
 LITTLE = 400
 """Bytes of log behind a snapshot, instead of a megabyte: a few messages."""

@@ -10,8 +10,9 @@ The author of a backend says how to open it and what it can do::
             return lambda namespace="": MyLog(tmp_path / "log", namespace=namespace)
 
 ``open_log`` opens the same place each time it is called within one test, so that what was written can be read again.
-An async backend comes through ``BlockingBridge.connect``. Cases that need an ability the backend does not declare are
-skipped, and say which. The numbers in the docstrings are those of the list of cases that a log is held to.
+An async backend comes through ``bridged``: ``lambda namespace="": bridged(lambda: MyLog.connect(url, namespace))``.
+Cases that need an ability the backend does not declare are skipped, and say which. The numbers in the docstrings are
+those of the list of cases that a log is held to, in ``docs/reference/testing.md``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise, product
 from typing import Any, TypeVar
@@ -30,7 +31,7 @@ import attrs
 import pytest
 from msgspec.structs import replace
 
-from branchlog.commit import Commit, Head, genesis, is_whole, seal, snapshot
+from branchlog.commit import Commit, Head, Snapshot, genesis, is_whole, seal, snapshot
 from branchlog.errors import (
     BranchlogError,
     CommitIdReused,
@@ -44,6 +45,7 @@ from branchlog.logs.base import (
     Abilities,
     Append,
     Appended,
+    AsyncLog,
     Entry,
     Erasure,
     Expected,
@@ -51,6 +53,7 @@ from branchlog.logs.base import (
     Log,
     Query,
 )
+from branchlog.logs.bridges import BlockingBridge
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -101,6 +104,15 @@ PAYLOADS = (
 
 VALUES: tuple[Any, ...] = (1, True, "1", 0, False, None, "", "true", [1], [True], {"b": 1, "a": 2}, 1.5, "é" * 500)
 """Metadata values of which no two are equal as JSON."""
+
+
+def bridged(connect: Callable[[], Awaitable[AsyncLog]]) -> Log:
+    """An async log as the kit takes it: ``connect`` is awaited in an event loop of its own, and gives the log."""
+
+    async def connected() -> AsyncLog:
+        return await connect()
+
+    return BlockingBridge.connect(connected)
 
 
 def next_commit(log: Log, stream: str, *events: bytes, id: bytes | None = None, head: Head | None = None) -> Commit:
@@ -967,7 +979,7 @@ class LogContract:
 
     # The catalog put right, and namespaces.
 
-    def test_putting_an_entry(self, log: Log, open_log: Callable[..., Log]) -> None:
+    def test_putting_an_entry_right(self, log: Log, open_log: Callable[..., Log]) -> None:
         """An entry is kept where the stream is at its version, and found by what it says."""
         put(log, "trip", *numbered(3), entry=an_entry("trip", title="old", metadata={"k": 1}))
         entry = replace(an_entry("trip", title="new", metadata={"k": 2}, nodes=7), version=3)
@@ -992,7 +1004,7 @@ class LogContract:
         with pytest.raises(ConversationDeleted):
             log.put_entry(replace(an_entry("trip"), version=3))
 
-    def test_namespaces_that_are_used(self, log: Log, open_log: Callable[..., Log]) -> None:
+    def test_namespaces_are_listed(self, log: Log, open_log: Callable[..., Log]) -> None:
         """Those with a conversation, in order; not one in which all were deleted."""
         assert log.namespaces() == []
         for namespace in ("é", "b", "a/b", "B"):
@@ -1007,7 +1019,7 @@ class LogContract:
     # Snapshots.
 
     def test_snapshots_come_back(self, log: Log, open_log: Callable[..., Log]) -> None:
-        """As they were put, in order of versions; one of the same version takes the place of the other."""
+        """As they were put, in order of versions; one of the same version takes the place of the other (49)."""
         self.need("snapshots")
         kept = []
         for count in (2, 3, 300):
@@ -1031,8 +1043,17 @@ class LogContract:
 
         assert log.snapshots("trip") == log.snapshots("nothing") == []
 
-    def test_snapshots_are_dropped(self, log: Log) -> None:
-        """Those of the stream, and how many there were."""
+    def test_a_snapshot_put_twice(self, log: Log) -> None:
+        """A snapshot of a version that has one takes its place, and is no error (49)."""
+        self.need("snapshots")
+        head = put(log, "trip").head
+        for data in (b"one", b"two", b"two"):
+            log.put_snapshot("trip", a_snapshot(head, data))
+
+        assert log.snapshots("trip") == [a_snapshot(head, b"two")]
+
+    def test_snapshots_may_be_dropped(self, log: Log) -> None:
+        """Those of the stream, and how many there were (46)."""
         self.need("snapshots")
         for stream in "ab":
             for _ in range(3):
@@ -1060,8 +1081,8 @@ class LogContract:
             with pytest.raises(ConversationDeleted):
                 call("trip")
 
-    def test_without_snapshots(self, log: Log) -> None:
-        """A log that does not declare the ability has none."""
+    def test_without_the_ability_there_are_no_snapshots(self, log: Log) -> None:
+        """A log that does not declare the ability has none (50)."""
         if self.abilities.snapshots:
             pytest.skip("the log declares that it keeps snapshots")
         assert log.snapshots(put(log, "trip").stream) == []
@@ -1076,8 +1097,8 @@ class LogContract:
             commit, expected=commit.first - 1, erasures=erasures, entry=an_entry(stream, title="e")
         )
 
-    def test_redacting(self, log: Log, open_log: Callable[..., Log]) -> None:
-        """Other data stands in place of the payload; places, checksums and the other commits are as they were."""
+    def test_redacted_payloads_are_replaced(self, log: Log, open_log: Callable[..., Log]) -> None:
+        """Other data stands in place of the payload; places, checksums and the other commits are as they were (59)."""
         self.need("erases")
         before = [put(log, "trip", b'{"n":"secret %d"}' % number) for number in range(5)]
         _, appended = self.erased(log, 2, 4)
@@ -1109,7 +1130,7 @@ class LogContract:
         assert (len(log.snapshots("trip")), len(log.snapshots("other"))) == (0, 1)
 
     def test_redacting_again(self, log: Log) -> None:
-        """The same call again is answered as the first; another keeps the digest of what was there at first."""
+        """The same call again is answered as the first; another keeps the digest of what was there at first (59)."""
         self.need("erases")
         put(log, "trip")
         digest = log.read("trip")[0].digest
@@ -1123,8 +1144,8 @@ class LogContract:
         assert log.head("trip") == log.read("trip")[-1].head
 
     @pytest.mark.parametrize("first", [0, 2, 4, 9])
-    def test_redacting_what_is_not_there(self, log: Log, first: int) -> None:
-        """No commit begins there, or only the one that says so; nothing is written."""
+    def test_erasing_what_is_not_there(self, log: Log, first: int) -> None:
+        """No commit begins there, or only the one that says so; nothing is written (8)."""
         self.need("erases")
         put(log, "trip", *numbered(2))
         put(log, "trip")
@@ -1133,8 +1154,8 @@ class LogContract:
             self.erased(log, first)
         assert everything(log) == before
 
-    def test_redacting_too_late(self, log: Log) -> None:
-        """Another writer was first: nothing is erased, and nothing is appended."""
+    def test_a_refused_redaction_erases_nothing(self, log: Log) -> None:
+        """Another writer was first: nothing is erased, and nothing is appended (8)."""
         self.need("erases")
         put(log, "trip")
         commit = next_commit(log, "trip")
@@ -1220,6 +1241,11 @@ def tampered(commit: Commit, **changes: Any) -> Commit:
     """The commit with some of its facts changed and its checksum left as it was."""
     facts = {name: getattr(commit, name) for name in commit.__struct_fields__}
     return Commit(**facts | changes)
+
+
+def a_snapshot(head: Head, data: bytes) -> Snapshot:
+    """A snapshot of the events up to a head."""
+    return snapshot(0, head, "fingerprint", data)
 
 
 def first_commit(name: str) -> Commit:

@@ -11,7 +11,6 @@ import time
 from typing import Self
 
 import pytest
-from conversations import commands, perform
 from hypothesis import given
 
 import branchlog
@@ -19,6 +18,7 @@ from branchlog import Conversation
 from branchlog.cli.reading import names_of
 from branchlog.cli.replaying import Scene, Show, last_of_path
 from branchlog.cli.wording import fields_of, in_words, step_in_words
+from branchlog.testing import commands, perform
 
 
 @given(commands())

@@ -4,7 +4,6 @@ import math
 
 import msgspec
 import pytest
-from conversations import NOON, any_text, commands, messages, objects, played, portrait, started
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET, Raw
@@ -24,6 +23,8 @@ from branchlog._core.message import encode
 from branchlog._core.projection import Projection, evolve_all, to_microseconds
 from branchlog._core.tree import Tree
 from branchlog.commit import genesis, seal
+from branchlog.testing.playing import NOON, commands, played, portrait, started
+from branchlog.testing.strategies import any_text, messages, objects
 
 times = st.integers(-(2**55), 2**55)
 versions = st.integers(1, 2**53)

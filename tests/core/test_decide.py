@@ -4,7 +4,6 @@ import math
 from datetime import datetime
 
 import pytest
-from conversations import CURSORS, NAMES, TEXTS, commands, picked, picks, played, portrait, started
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +20,7 @@ from branchlog import (
     NotFound,
     NothingToUndo,
 )
+from branchlog.testing.playing import CURSORS, NAMES, TEXTS, commands, picked, picks, played, portrait, started
 
 
 class Text(str):

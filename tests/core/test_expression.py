@@ -3,7 +3,6 @@
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from conversations import NOON, TickingClock, any_text, commands, played, portrait
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -11,6 +10,8 @@ from branchlog import Conversation, CursorNotFound, InvalidExpression, InvalidIn
 from branchlog._core import expression
 from branchlog._core.expression import Expression, Step, parse, resolve
 from branchlog._core.tree import Tree
+from branchlog.testing.playing import NOON, TickingClock, commands, played, portrait
+from branchlog.testing.strategies import any_text
 
 # The grammar.
 

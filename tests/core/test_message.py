@@ -7,12 +7,13 @@ import math
 
 import attrs
 import pytest
-from conversations import any_text, json_values, messages, started
 from hypothesis import given
 from hypothesis import strategies as st
 
 from branchlog import CorruptLog, InvalidMessage, Message
 from branchlog._core.message import DEPTH_MAX, INTEGER_MAX, INTEGER_MIN, copied, decode, encode, merge_patch
+from branchlog.testing.playing import started
+from branchlog.testing.strategies import any_text, json_values, messages
 
 
 class Text(str):

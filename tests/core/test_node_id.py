@@ -1,12 +1,13 @@
 """Node ids: one text for each, and an order."""
 
 import pytest
-from conversations import any_text, commands, played
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from branchlog import InvalidNodeId
 from branchlog._core import node_id
+from branchlog.testing.playing import commands, played
+from branchlog.testing.strategies import any_text
 
 ordinals = st.lists(st.integers(0, 12) | st.integers(0, 10**node_id.ORDINAL_DIGITS_MAX - 1), max_size=6).map(tuple)
 hostile = st.text("0129.-+ \n²\u0661_e", max_size=8)

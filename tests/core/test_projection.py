@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from itertools import pairwise
 
 import pytest
-from conversations import NOON, commands, perform, picks, played, portrait, started, texts
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
@@ -24,6 +23,7 @@ from branchlog._core.events import (
 from branchlog._core.projection import Projection, evolve, evolve_all, to_datetime, to_microseconds
 from branchlog._core.tree import Tree
 from branchlog.commit import genesis, seal
+from branchlog.testing.playing import NOON, commands, perform, picks, played, portrait, started, texts
 
 
 def folded(events):

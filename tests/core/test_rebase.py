@@ -2,7 +2,6 @@
 
 import attrs
 import pytest
-from conversations import TickingClock, commands, perform, played, portrait
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +10,7 @@ from branchlog._core import codec
 from branchlog._core.events import SCHEMA, CursorMoved, NodeAdded, NodeAnnotated
 from branchlog._core.rebase import shifted
 from branchlog.commit import seal
+from branchlog.testing.playing import TickingClock, commands, perform, played, portrait
 
 
 def commit_of(chat):

@@ -2,7 +2,6 @@
 
 import msgspec
 import pytest
-from conversations import commands, messages, picks, played, portrait, started
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +13,8 @@ from branchlog._core.projection import Projection, evolve_all
 from branchlog._core.redact import blank, blanked
 from branchlog._core.tree import Tree
 from branchlog.commit import erase, genesis, is_whole, seal, verified
+from branchlog.testing import commands, messages, played, portrait, started
+from branchlog.testing.playing import picks
 
 
 def folded(data, count):

@@ -1,7 +1,6 @@
 """What happened, moment by moment: one step for each event, and the tree as it then was."""
 
 import pytest
-from conversations import NOON, TickingClock, commands, picks, played, portrait, started
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +9,8 @@ from branchlog._core.events import CursorMoved, NodeAdded, NodeAnnotated, NodeRe
 from branchlog._core.projection import Projection, evolve_all, to_microseconds
 from branchlog._core.replay import replay
 from branchlog._core.tree import Tree
+from branchlog.testing import TickingClock, commands, played, portrait, started
+from branchlog.testing.playing import NOON, picks
 
 KINDS = {
     "ConversationStarted": "conversation-started",

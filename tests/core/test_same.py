@@ -1,7 +1,6 @@
 """Two projections are the same, or it is said what differs."""
 
 import pytest
-from conversations import commands, picks, played, started
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +10,8 @@ from branchlog._core.events import NodeAdded, UnknownEvent
 from branchlog._core.projection import Projection, evolve_all
 from branchlog._core.same import different
 from branchlog.commit import genesis, seal
+from branchlog.testing import commands, played, started
+from branchlog.testing.playing import picks
 
 
 def folded(events):

@@ -2,7 +2,6 @@
 
 import msgspec
 import pytest
-from conversations import commands, picks, played, portrait, started
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +11,8 @@ from branchlog._core.projection import ABSENT, Projection, evolve_all
 from branchlog._core.replay import replay
 from branchlog._core.same import different
 from branchlog._core.tree import Tree
+from branchlog.testing import commands, played, portrait, started
+from branchlog.testing.playing import picks
 
 
 def folded(events):

@@ -4,7 +4,6 @@ import sys
 from datetime import timedelta
 
 import pytest
-from conversations import NOON, TickingClock, commands, picked, picks, played, portrait, started
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
@@ -13,6 +12,7 @@ from branchlog import Conversation, InvalidInput, InvalidNodeId, NodeNotFound, N
 from branchlog._core.events import ConversationStarted, NodeAdded
 from branchlog._core.projection import Projection, evolve_all
 from branchlog._core.tree import Tree
+from branchlog.testing.playing import NOON, TickingClock, commands, picked, picks, played, portrait, started
 
 # Against what can be found by looking at each node's parent alone.
 

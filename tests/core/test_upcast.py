@@ -4,7 +4,6 @@ import copy
 
 import msgspec
 import pytest
-from conversations import commands, played, portrait
 from hypothesis import given
 from vocabulary import AT, CODEC, EARLIER, SAID, STEPS, committed, ping, said, started, told
 
@@ -16,6 +15,7 @@ from branchlog._core.tree import Tree
 from branchlog._core.upcast import Registry, Upcaster
 from branchlog._core.version import parse_version
 from branchlog.commit import genesis, seal
+from branchlog.testing import commands, played, portrait
 
 
 def step(source, target, function=lambda shape: [shape], sample=None, golden=None):

@@ -12,6 +12,7 @@ from branchlog.logs.bridges import AsyncBridge, BlockingBridge, _LoopThread
 from branchlog.logs.memory import MemoryLog
 from branchlog.logs.sqlite import SqliteLog
 from branchlog.testing import LogContract
+from branchlog.testing import bridged as called
 
 
 def bridged(log):
@@ -20,7 +21,7 @@ def bridged(log):
     async def connect():
         return AsyncBridge(log)
 
-    return BlockingBridge.connect(connect)
+    return called(connect)
 
 
 class TestBridgedSqlite(LogContract):
