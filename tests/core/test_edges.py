@@ -11,6 +11,7 @@ from branchlog._core.arrays import NONE, WIDE, Arrays
 from branchlog._core.decide import TITLE_LENGTH_MAX
 from branchlog._core.message import merge_patch, patch_between
 from branchlog._core.projection import Projection, evolve_all
+from branchlog._core.same import different
 from branchlog.testing.playing import commands, played, started
 
 
@@ -190,3 +191,39 @@ def test_taking_back_and_folding_again(script):
             chat._state.metadata,
             chat._state.labels,
         )
+
+
+def test_another_message_at_the_same_place():
+    """Two conversations that differ in one message are not the same, and the node is named."""
+    chats = []
+    for text in ("one", "two"):
+        chat = started()
+        for said in ("ask", text, "thanks"):
+            chat.say("user", said)
+        chats.append(chat)
+
+    assert list(different(chats[0]._state, chats[0]._state)) == []
+    assert list(different(chats[0]._state, chats[1]._state)) == ["the messages of node '0.0' differ"]
+
+
+def test_a_version_that_had_not_come():
+    """In the past, a node that was added since is not found by the version that added it."""
+    chat = started()
+    node = chat.add("user", "a", under="")
+    later = chat.add("user", "b", under="")
+
+    assert chat.at(node.version).added_by(node.version) == node
+    with pytest.raises(NodeNotFound) as caught:
+        chat.at(node.version).added_by(later.version)
+    assert caught.value.wanted == f":{later.version}"
+
+
+def test_redacting_twice():
+    """What is erased is not erased again."""
+    chat = started()
+    chat.say("user", "secret")
+    chat.redact("0")
+    version = chat.version
+    chat.redact("0")
+
+    assert chat.version == version
