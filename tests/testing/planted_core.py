@@ -379,30 +379,17 @@ def merges_when_it_should_tell(patch):
 
 @patched("trusts a stale snapshot", "Nobody compares a snapshot with the commits that it is of.", 47)
 def trusts_a_stale_snapshot(patch):
-    def agreeing(_id, chain):
-        yield from ()
-        return chain
+    def usable(id, fingerprint):
+        snapshots = yield lambda log: log.snapshots(id)
+        return _steps._chain([each for each in snapshots if not _steps._fault(each, fingerprint)]), []
 
-    patch.setattr(_steps, "_agreeing", agreeing)
+    patch.setattr(_steps, "_usable", usable)
 
 
 @patched("trusts another version's snapshot", "A snapshot is used whatever version of branchlog took it.", 47)
 def trusts_another_versions_snapshot(patch):
-    chain = _steps._chain
-
-    def any_version(id, snapshots, fingerprint):
-        return chain(
-            id,
-            [
-                commits.snapshot(each.after, commits.Head(each.version, each.checksum), fingerprint, each.data)
-                if each.is_whole()
-                else each
-                for each in snapshots
-            ],
-            fingerprint,
-        )
-
-    patch.setattr(_steps, "_chain", any_version)
+    fault = _steps._fault
+    patch.setattr(_steps, "_fault", lambda snapshot, _: fault(snapshot, snapshot.fingerprint))
 
 
 @patched("trusts a damaged snapshot", "The seal of a snapshot is not looked at.", 47)
@@ -466,8 +453,9 @@ def erases_the_message_only(patch):
 def erases_in_the_log_only(patch):
     def noted(state, version, node):
         state.redacted.setdefault(node, version)
+        state.redactions.append((version, node))
 
-    patch.setattr(projection, "_redacted", noted)
+    patch.setattr(projection, "redact", noted)
 
 
 # Vocabularies.

@@ -398,20 +398,22 @@ class _Late(sqlite._File):
 
     @contextmanager
     def writing(self):
-        with self._lock, sqlite._translated(self.path):
+        with self._lock, self._border:
             self._check_open()
             self.settle()
             self._writer.execute("PRAGMA busy_timeout = 50")
             self._writer.execute("BEGIN IMMEDIATE")
+            self._check_rows()
             try:
                 yield self._writer
             except BaseException:
+                self.forget_rows()
                 self._roll_back()
                 raise
 
     @contextmanager
     def reading(self):
-        with self._lock, sqlite._translated(self.path):
+        with self._lock, self._border:
             self._check_open()
             yield self._writer
 
