@@ -15,7 +15,6 @@ from typing import TypeAlias
 from uuid import UUID
 
 import attrs
-import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
@@ -31,7 +30,7 @@ from branchlog._core.events import (
     NodeAnnotated,
     NodeRedacted,
 )
-from branchlog._core.message import Json, Message
+from branchlog._core.message import Json, Message, same_json
 from branchlog._core.projection import Projection, evolve_all, to_microseconds
 from branchlog._core.rebase import rebase
 from branchlog._core.redact import blank
@@ -569,13 +568,9 @@ def _check_message(message: object) -> None:
         raise InvalidInput(f"expected a Message, found {message!r}")
 
 
-_canonical = msgspec.json.Encoder(order="deterministic").encode
-
-
 def _same(one: Message, other: Message) -> bool:
     """Whether a model would be sent the same JSON, in which 1, 1.0 and true are three things."""
-    chat, other_chat = one.to_chat(), other.to_chat()
-    return chat == other_chat and _canonical(chat) == _canonical(other_chat)
+    return same_json(one.to_chat(), other.to_chat())
 
 
 def _saying(node: Node, message: Message) -> Node | None:

@@ -264,6 +264,14 @@ def _kind(value: object) -> str:
     return "None" if value is None else f"a value of type {type(value).__name__}"
 
 
+_canonical = msgspec.json.Encoder(order="deterministic").encode
+
+
+def same_json(one: Json, other: Json) -> bool:
+    """Whether two values are the same JSON, in which 1, 1.0 and true are three things."""
+    return one == other and _canonical(one) == _canonical(other)
+
+
 def patch_between(before: Mapping[str, Json], after: Mapping[str, Json]) -> dict[str, Json]:
     """The merge patch that makes ``after`` of ``before``; a None that is to be set cannot be told, and is left out."""
     patch: dict[str, Json] = {key: None for key in before if key not in after}
@@ -272,7 +280,7 @@ def patch_between(before: Mapping[str, Json], after: Mapping[str, Json]) -> dict
         if isinstance(value, dict) and isinstance(was, dict):
             if inner := patch_between(was, value):
                 patch[key] = inner
-        elif value != was and value is not None:
+        elif value is not None and (key not in before or not same_json(value, was)):
             patch[key] = value
     return patch
 

@@ -315,7 +315,7 @@ class SqliteLog:
         else:
             _update_stream(writer, stream, before)
             metadata_before = _decode_entry(before.entry).metadata
-        if metadata_before != entry.metadata:
+        if _encode(metadata_before) != _encode(entry.metadata):  # as JSON: to Python, 1 and True are the same
             _change_facets(writer, self.namespace, stream.key, _facets(metadata_before), _facets(entry.metadata))
         self._file.keep_row(stream)
         return stream

@@ -845,11 +845,12 @@ class LogContract:
         assert log.count({"it": value, "other": len(VALUES)}) == 0
 
     def test_metadata_that_changed(self, log: Log) -> None:
-        """A conversation is found by the metadata that it has now, not by what it had."""
-        for metadata in ({"a": 1, "b": 2}, {"b": 3, "c": 4}, {"c": 4}):
+        """A conversation is found by the metadata that it has now, not by what it had; 1 is not true."""
+        for metadata in ({"a": 1, "b": 2}, {"b": 3, "c": 1}, {"c": True}, {"c": 1}, {"c": True}):
             put(log, "trip", entry=an_entry("trip", metadata=metadata))
 
-        assert [log.count(each) for each in ({"a": 1}, {"b": 2}, {"b": 3}, {"c": 4}, {})] == [0, 0, 0, 1, 1]
+        assert [log.count(each) for each in ({"a": 1}, {"b": 2}, {"b": 3}, {"c": 1}, {})] == [0, 0, 0, 0, 1]
+        assert log.count({"c": True}) == 1
 
     def catalog_of(self, log: Log) -> list[Entry]:
         """Fill a catalog in which much is equal; gives its entries."""
