@@ -207,7 +207,7 @@ class LogContract:
     def need(self, ability: str) -> None:
         """Skip the case if the backend does not declare this ability."""
         if not getattr(self.abilities, ability):
-            pytest.skip(f"the log does not declare that it is {ability}")
+            pytest.skip(f"the log does not declare the ability {ability!r}")
 
     # What it says of itself.
 

@@ -167,7 +167,7 @@ class StoreContract:
     def need(self, ability: str) -> None:
         """Skip the case if the log does not declare this ability."""
         if not getattr(self.abilities, ability):
-            pytest.skip(f"the log does not declare that it is {ability}")
+            pytest.skip(f"the log does not declare the ability {ability!r}")
 
     def grown(self, store: Store, *, count: int = 80, seed: int = 1, every: int = 7) -> Conversation:
         """A conversation to which everything has been done, saved every few commands."""

@@ -29,7 +29,7 @@ def test_the_backend_of_the_tutorial_keeps_the_contract(tmp_path):
 
     assert said.returncode == 0, said.stdout
     assert re.search(r"test_json_log.py::TestJsonLog\n  declares: durable, .*, not snapshots\n", said.stdout)
-    assert "skipped 7: the log does not declare that it is snapshots\n" in said.stdout
+    assert "skipped 7: the log does not declare the ability 'snapshots'\n" in said.stdout
 
 
 @pytest.mark.long
