@@ -141,3 +141,11 @@ def test_which_parent_counts():
     other.add("user", "x", under="0.0")
 
     assert list(different(one._state, other._state)) == ["the parents of nodes differ"]
+
+
+def test_where_a_cursor_went_is_told_apart():
+    one, other = base(), base()
+    one.move("0")
+    other.move("root")
+
+    assert list(different(folded(one.pending), folded(other.pending))) == ["the moves of cursors differ"]

@@ -204,3 +204,26 @@ def test_a_column_that_is_cut_off_is_refused():
         cut[column] = cut[column][:-1]
         with pytest.raises(InvalidInput, match="a column is cut off"):
             snapshot.apply(Projection(), msgspec.msgpack.encode(cut))
+
+
+def test_a_label_that_went_from_a_later_node_to_an_earlier_one_is_where_it_went():
+    chat = started("Trip", "Be brief.")
+    chat.say("user", "a")
+    chat.say("assistant", "b")
+    chat.annotate("0.0", label="best")
+    chat.annotate("0.0", label=None)
+    chat.annotate("0", label="best")
+    state = laid(list(chat.pending), [chat.version])
+
+    assert Tree(state).labels == {"best": Tree(state)["0"]}
+
+
+def test_columns_of_different_lengths_are_refused():
+    whole = long_enough()
+    index = snapshot._decode(snapshot.take(whole, 0, whole.version))
+    short = snapshot._encode(msgspec.structs.replace(index, parents=index.parents[:-4]))
+    state = Projection()
+    with pytest.raises(InvalidInput, match="a snapshot"):
+        snapshot.apply(state, short)
+
+    assert state.version == 0
