@@ -264,12 +264,13 @@ def _kind(value: object) -> str:
     return "None" if value is None else f"a value of type {type(value).__name__}"
 
 
-_canonical = msgspec.json.Encoder(order="deterministic").encode
+canonical = msgspec.json.Encoder(order="deterministic").encode
+"""A value as the one JSON text by which it is compared: in JSON, 1, 1.0 and true are three things."""
 
 
 def same_json(one: Json, other: Json) -> bool:
     """Whether two values are the same JSON, in which 1, 1.0 and true are three things."""
-    return one == other and _canonical(one) == _canonical(other)
+    return one == other and canonical(one) == canonical(other)
 
 
 def patch_between(before: Mapping[str, Json], after: Mapping[str, Json]) -> dict[str, Json]:

@@ -10,12 +10,10 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from branchlog._core.events import ConversationStarted
-from branchlog._core.message import StoredMessage
+from branchlog._core.message import StoredMessage, canonical
 from branchlog._core.projection import Projection
 
 _decode_message = msgspec.json.Decoder(StoredMessage).decode
-_canonical = msgspec.json.Encoder(order="deterministic").encode
-"""What people said is compared as JSON, in which 1, 1.0 and true are three things."""
 
 
 def different(one: Projection, other: Projection) -> Iterator[str]:
@@ -36,7 +34,7 @@ def different(one: Projection, other: Projection) -> Iterator[str]:
 
 def _said(state: Projection, node: int) -> bytes | None:
     content = state.content(node)
-    return None if content is None else _canonical(_decode_message(content))
+    return None if content is None else canonical(_decode_message(content))
 
 
 def _times(state: Projection) -> list[int]:
@@ -48,12 +46,12 @@ def _moves(state: Projection) -> dict[str, list[tuple[int, int]]]:
 
 
 def _notes(state: Projection) -> dict[int, list[bytes]]:
-    return {node: [_canonical(replace(note, node=0)) for _, note in notes] for node, notes in state.notes.items()}
+    return {node: [canonical(replace(note, node=0)) for _, note in notes] for node, notes in state.notes.items()}
 
 
 def _about(state: Projection) -> list[bytes]:
     return [
-        _canonical(replace(event, message=UNSET) if isinstance(event, ConversationStarted) else event)
+        canonical(replace(event, message=UNSET) if isinstance(event, ConversationStarted) else event)
         for _, event in state.about
     ]
 
