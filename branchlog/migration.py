@@ -16,8 +16,9 @@ from msgspec.structs import replace
 
 from branchlog import _steps
 from branchlog._core.codec import encode_events
-from branchlog._core.events import AnyEvent, CursorMoved, NodeAdded, NodeAnnotated, NodeRedacted
+from branchlog._core.events import AnyEvent, NodeAdded
 from branchlog._core.projection import parts
+from branchlog._core.rebase import readdressed
 from branchlog._core.same import different
 from branchlog.commit import Commit, Head, genesis, seal
 from branchlog.conversation import Conversation
@@ -205,7 +206,7 @@ class _Copying:
         lifted: list[AnyEvent] = []
         for version, stored in enumerate(codec.decode(commit), commit.first):
             for event in parts(stored):
-                lifted.append(_about(event, stream))
+                lifted.append(readdressed(event, stream.later))
                 if isinstance(event, NodeAdded) or version not in stream.versions:
                     stream.versions[version] = stream.head.version + len(lifted)
         return lifted
@@ -221,16 +222,6 @@ class _Copying:
 
     def _loaded(self, store: Store, id: str) -> Conversation:
         return _steps.run(store.log, _steps.load_whole(store._home, id))
-
-
-def _about(event: AnyEvent, stream: _Stream) -> AnyEvent:
-    if isinstance(event, NodeAdded):
-        return replace(event, parent=stream.later(event.parent))
-    if isinstance(event, CursorMoved) and event.to is not None:
-        return replace(event, to=stream.later(event.to))
-    if isinstance(event, NodeAnnotated | NodeRedacted):
-        return replace(event, node=stream.later(event.node))
-    return event
 
 
 def _all(store: Store) -> Iterator[_steps.Summary]:

@@ -5,8 +5,9 @@ messages stay as bytes until someone reads them. Commits of an earlier schema ar
 step, event by event. A commit of a later minor or patch version is read as far as it is known: the rest stays in the
 log and changes nothing. A later major version is refused. The log is never rewritten by any of this.
 
-An application may keep a version of its own for its metadata: it stands behind the schema's, as in ``1.0.0+notes.2``,
-where semantic versioning has its build metadata, and its steps are taken when the metadata is read.
+An application may keep a version of its own for its metadata: it stands behind the schema's, as in
+``1.0.0+notes.2.0.0``, where semantic versioning has its build metadata, and its steps are taken when the metadata is
+read.
 """
 
 from __future__ import annotations

@@ -7,25 +7,26 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from branchlog._core.events import CursorMoved, Event, NodeAdded, NodeAnnotated, NodeRedacted
+from branchlog._core.events import AnyEvent, CursorMoved, Event, NodeAdded, NodeAnnotated, NodeRedacted
 from branchlog._core.projection import Projection, evolve_all
 from branchlog.errors import BranchlogError
 
-E = TypeVar("E", bound=Event)
+E = TypeVar("E", bound=AnyEvent)
 
 
 def shifted(event: E, base: int, by: int) -> E:
     """The event after ``by`` others have come in behind version ``base``: it names later nodes by later versions."""
+    return readdressed(event, lambda version: version + by if version > base else version)
 
-    def later(version: int) -> int:
-        return version + by if version > base else version
 
+def readdressed(event: E, version_of: Callable[[int], int]) -> E:
+    """The event with the node that it is about named by the version that ``version_of`` gives for the one it has."""
     if isinstance(event, NodeAdded):
-        return replace(event, parent=later(event.parent))
+        return replace(event, parent=version_of(event.parent))
     if isinstance(event, CursorMoved) and event.to is not None:
-        return replace(event, to=later(event.to))
+        return replace(event, to=version_of(event.to))
     if isinstance(event, NodeAnnotated | NodeRedacted):
-        return replace(event, node=later(event.node))
+        return replace(event, node=version_of(event.node))
     return event
 
 
