@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import warnings
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypeAlias, TypeVar, overload
 
@@ -23,7 +23,7 @@ from branchlog._core.projection import parts, to_datetime
 from branchlog._core.redact import blanked
 from branchlog._core.same import different
 from branchlog._core.tree import Moment
-from branchlog.commit import Commit, Snapshot, genesis, verified
+from branchlog.commit import Commit, Head, Snapshot, verified
 from branchlog.conversation import Clock, Conversation, NodeLike
 from branchlog.errors import (
     AlreadyExists,
@@ -227,22 +227,32 @@ def load(home: Home, id: str) -> Steps[Conversation]:
     """Open a conversation: the usable snapshots, and the commits behind them."""
     check_name(id, "the id of a conversation")
     chat = yield from _begun(home, id)
-    while True:
-        commits = yield _read(id, chat.saved_version, PAGE_COMMITS)
-        chat._fold(commits)
-        if len(commits) < PAGE_COMMITS:
-            break
-    if not chat.version:
-        raise ConversationNotFound(id)
-    if not len(chat.tree):
-        raise CorruptLog(f"{id!r}", "its first event does not start a conversation")
-    chat._belongs_to_store = True
-    return chat
+    return (yield from _opened(chat, lambda commits, _: commits))
 
 
 def load_whole(home: Home, id: str) -> Steps[Conversation]:
-    """Open a conversation by folding its whole log, whatever snapshots there are."""
-    return (yield from load(attrs.evolve(home, local=None), id))
+    """Open a conversation by folding its whole log, whatever snapshots there are.
+
+    Each commit is checked against the one before it here, too, whatever the log itself checks.
+    """
+    check_name(id, "the id of a conversation")
+    chat = Conversation(id, namespace=home.namespace, clock=home.clock, codec=home.codec)
+    return (yield from _opened(chat, verified))
+
+
+def _opened(chat: Conversation, passed: Callable[[Iterable[Commit], Head], Iterable[Commit]]) -> Steps[Conversation]:
+    """Fold what comes after the head, passed on by ``passed``. Raises ``ConversationNotFound`` where nothing does."""
+    while True:
+        commits = yield _read(chat.id, chat.saved_version, PAGE_COMMITS)
+        chat._fold(passed(commits, chat._head))
+        if len(commits) < PAGE_COMMITS:
+            break
+    if not chat.version:
+        raise ConversationNotFound(chat.id)
+    if not len(chat.tree):
+        raise CorruptLog(f"{chat.id!r}", "its first event does not start a conversation")
+    chat._belongs_to_store = True
+    return chat
 
 
 def _read(id: str, after: int, limit: int | None = None) -> Callable[[Any], Any]:
@@ -470,15 +480,16 @@ def list_snapshots(home: Home, id: str) -> Steps[tuple[SnapshotInfo, ...]]:
 
 
 def verify(home: Home, id: str) -> Steps[Verification]:
-    """Replay the whole log, and compare with what is opened by way of snapshots, and with the catalog."""
-    check_name(id, "the id of a conversation")
-    yield from _verify_chain(home, id)
+    """Replay the whole log, and compare with where it says it ends, with what snapshots give, and with the catalog."""
     for _ in range(VERIFYING_TRIES):
         whole = yield from load_whole(home, id)
         quick = yield from load(home, id)
+        head = yield lambda log: log.head(id)
         entry = yield from _entry(id)
-        if whole.version == quick.version == entry.version:
+        if whole.version == quick.version == entry.version and head == whole._head:
             break  # nobody wrote in between
+    if head != whole._head:
+        raise CorruptLog(f"{id!r}", f"the stream does not end at version {whole.version}, where its commits do")
     differences = list(different(whole._state, quick._state))
     if entry != entry_of(whole, whole.version):
         differences.append("the catalog does not say what the log does")
@@ -489,19 +500,6 @@ def verify(home: Home, id: str) -> Steps[Verification]:
         snapshot_version=quick._snapshot_version,
         differences=tuple(differences),
     )
-
-
-def _verify_chain(home: Home, id: str) -> Steps[None]:
-    """Check each commit against the one before it, whatever the log itself checks. Raises ``CorruptLog``."""
-    here = genesis(home.namespace, id)
-    while True:
-        commits = list(verified((yield _read(id, here.version, PAGE_COMMITS)), here))
-        if commits:
-            here = commits[-1].head
-        if len(commits) < PAGE_COMMITS:
-            break
-    if here != ((yield lambda log: log.head(id)) or genesis(home.namespace, id)):
-        raise CorruptLog(f"{id!r}", f"the stream does not end at version {here.version}, where its commits do")
 
 
 # Reading.
