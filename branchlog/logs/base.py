@@ -65,6 +65,21 @@ class Abilities:
     erases: bool
 
 
+@attrs.frozen(kw_only=True)
+class Examination:
+    """What a log finds of itself, for people.
+
+    ``kind`` says what it is (``SQLite file``), ``place`` where, without any password. ``facts`` are figures and
+    settings by name, ``bytes`` among them where the log has a size. ``problems`` is what is wrong, or less safe than its
+    abilities say, each with what to do about it.
+    """
+
+    kind: str
+    place: str
+    facts: Mapping[str, int | float | str | bool] = attrs.field(factory=dict)
+    problems: tuple[str, ...] = ()
+
+
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """What the catalog says of one conversation, kept in step with its stream by every append.
 
@@ -238,6 +253,9 @@ class Log(Protocol):
         Raises ``ConversationDeleted`` the second time.
         """
 
+    def examine(self) -> Examination:
+        """Look at what lies beneath: what it is, how large, what is wrong. Changes nothing; may read a great deal."""
+
     def close(self) -> None:
         """Let go of all that is held. Closing twice is allowed."""
 
@@ -309,6 +327,9 @@ class AsyncLog(Protocol):
 
     async def delete(self, stream: str) -> bool:
         """As ``Log.delete``."""
+
+    async def examine(self) -> Examination:
+        """As ``Log.examine``."""
 
     async def close(self) -> None:
         """As ``Log.close``."""

@@ -17,7 +17,18 @@ from typing import Any, TypeAlias, TypeVar
 
 from branchlog.commit import Commit, Head, Snapshot
 from branchlog.errors import LogClosed
-from branchlog.logs.base import Abilities, Append, Appended, AsyncLog, Entry, Erasure, ExpectedVersion, Log, Query
+from branchlog.logs.base import (
+    Abilities,
+    Append,
+    Appended,
+    AsyncLog,
+    Entry,
+    Erasure,
+    Examination,
+    ExpectedVersion,
+    Log,
+    Query,
+)
 
 T = TypeVar("T")
 
@@ -167,6 +178,9 @@ class AsyncBridge:
     async def delete(self, stream: str) -> bool:
         return await self._run(self._log.delete, stream)
 
+    async def examine(self) -> Examination:
+        return await self._run(self._log.examine)
+
     async def close(self) -> None:
         await asyncio.to_thread(self._close)
 
@@ -299,6 +313,9 @@ class BlockingBridge:
 
     def delete(self, stream: str) -> bool:
         return self._run(self._log.delete(stream))
+
+    def examine(self) -> Examination:
+        return self._run(self._log.examine())
 
     def close(self) -> None:
         try:

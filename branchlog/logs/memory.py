@@ -17,6 +17,7 @@ from branchlog.logs.base import (
     Appended,
     Entry,
     Erasure,
+    Examination,
     ExpectedVersion,
     Query,
     bare_entry,
@@ -220,6 +221,15 @@ class MemoryLog:
             shared.streams[self.namespace, stream] = None
             shared.commits = [each for each in shared.commits if (each[0], each[1].stream) != (self.namespace, stream)]
             return True
+
+    def examine(self) -> Examination:
+        with self._shared.lock:
+            if self._shared.closed:
+                raise LogClosed
+            size = sum(
+                len(commit.data) for stream in self._shared.streams.values() if stream for commit in stream.commits
+            )
+            return Examination(kind="memory", place="this process", facts={"bytes": size})
 
     def close(self) -> None:
         self._shared.closed = True

@@ -68,6 +68,7 @@ from branchlog.logs.base import (
     Appended,
     Entry,
     Erasure,
+    Examination,
     ExpectedVersion,
     Query,
     bare_entry,
@@ -384,6 +385,21 @@ class SqliteLog:
         with self._file.reading() as reader:
             rows = reader.execute("SELECT DISTINCT namespace FROM streams WHERE deleted = 0 ORDER BY namespace")
             return [namespace for (namespace,) in rows]
+
+    def examine(self) -> Examination:
+        with self._file.reading() as reader:
+            (layout,) = reader.execute("PRAGMA user_version").fetchone()
+            found = [str(problem) for (problem,) in reader.execute("PRAGMA integrity_check(10)") if problem != "ok"]
+        beside = _beside(self.path, "-wal")
+        facts: dict[str, int | str] = {
+            "bytes": self.path.stat().st_size,
+            "bytes of the write-ahead log": beside.stat().st_size if beside.exists() else 0,
+            "layout": layout,
+            "durability": self._file.durability,
+            "SQLite": sqlite3.sqlite_version,
+        }
+        damage = tuple(f"SQLite finds damage: {problem}; restore the file from a copy" for problem in found)
+        return Examination(kind="SQLite file", place=str(self.path), facts=facts, problems=damage)
 
     def put_snapshot(self, stream: str, snapshot: Snapshot) -> bool:
         with self._file.writing() as writer:

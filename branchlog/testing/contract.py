@@ -219,6 +219,18 @@ class LogContract:
         """The log has the methods of the port."""
         assert isinstance(log, Log)
 
+    def test_examines_itself(self, log: Log) -> None:
+        """An examination says what the log is and where, changes nothing, and finds nothing wrong with a sound one."""
+        put(log, "trip", entry=an_entry("trip"))
+        before = everything(log)
+        found = log.examine()
+
+        assert found.kind
+        assert found.place
+        assert found.problems == ()
+        assert all(isinstance(value, int | float | str | bool) for value in found.facts.values())
+        assert everything(log) == before
+
     # Append and optimistic concurrency.
 
     def test_append_answers_what_a_read_gives(self, log: Log) -> None:
@@ -1216,6 +1228,7 @@ class LogContract:
         calls: list[Callable[[], object]] = [
             lambda: log.put_entry(an_entry("trip")),
             log.namespaces,
+            log.examine,
             lambda: log.redact(commit, expected=0, erasures=[]),
         ]
         if self.abilities.snapshots:
