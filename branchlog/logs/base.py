@@ -70,8 +70,8 @@ class Examination:
     """What a log finds of itself, for people.
 
     ``kind`` says what it is (``SQLite file``), ``place`` where, without any password. ``facts`` are figures and
-    settings by name, ``bytes`` among them where the log has a size. ``problems`` is what is wrong, or less safe than its
-    abilities say, each with what to do about it.
+    settings by name, ``bytes`` among them where the log has a size. ``problems`` is what is wrong, or less safe than
+    its abilities say, each with what to do about it.
     """
 
     kind: str
