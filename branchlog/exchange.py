@@ -100,17 +100,14 @@ def import_file(store: Store, path: str | os.PathLike[str], *, progress: Progres
     data = _bytes_of(name)
     try:
         found = document.read(data, detect.is_known)
-        formats = detect.formats_of(found.values)
+        shown = os.fsencode(name).decode(errors="replace")
+        tally = _Tally(path=shown, repairs=[], skipped=list(found.skipped))
+        for each in detect.conversations(found.values, Path(shown).stem):
+            _import_one(store, each, tally)
     except InvalidInput as error:
         raise UnreadableFile(name, str(error)) from error
-    shown = os.fsencode(name).decode(errors="replace")
-    tally = _Tally(path=shown, formats=formats, repairs=[], skipped=list(found.skipped))
-    total = len(data)
-    count = max(len(found.values), 1)
-    for index, (where, value) in enumerate(found.values):
-        _import_value(store, value, where, tally)
-        if progress is not None:
-            progress(total * (index + 1) // count, total)
+    if progress is not None:
+        progress(len(data), len(data))
     return tally.report()
 
 
@@ -127,14 +124,13 @@ def import_files(
     return reports
 
 
-def export(chat: Conversation, format: str, *, schema: str | None = None) -> dict[str, Json]:
-    """The conversation as JSON of an outside format; ``schema`` is a version of it, if not the current one.
+def export(chat: Conversation, format: str, **options: Any) -> Any:
+    """The conversation as JSON of an outside format, or as text; ``options`` are those of the format's ``write``.
 
-    Raises ``InvalidInput`` for a format that cannot be written, a version that never was, and a version that has no
-    place for something that the conversation has.
+    Raises ``InvalidInput`` for a format that cannot be written, and where it has no place for something that the
+    conversation has.
     """
-    writer = detect.writer_of(format)
-    return writer.write(chat) if schema is None else writer.write(chat, schema=schema)
+    return detect.writer_of(format).write(chat, **options)
 
 
 @attrs.define(kw_only=True)
@@ -142,7 +138,7 @@ class _Tally:
     """A report that is still growing."""
 
     path: str
-    formats: tuple[str, ...]
+    formats: dict[str, None] = attrs.field(factory=dict)
     outcomes: Counter[Outcome] = attrs.field(factory=Counter)
     nodes: int = 0
     branches: int = 0
@@ -176,10 +172,14 @@ def _bytes_of(name: str) -> bytes:
         raise UnreadableFile(name, f"it cannot be opened: {error}") from error
 
 
-def _import_value(store: Store, value: Any, where: str, tally: _Tally) -> None:
-    """Bring one conversation in; ``Any``, since it is whatever JSON the file holds."""
+def _import_one(store: Store, found: detect.Found | Skipped, tally: _Tally) -> None:
+    """Bring one conversation in."""
+    if isinstance(found, Skipped):
+        tally.skipped.append(found)
+        return
+    where, outline, repairs = found
+    tally.formats[outline.format] = None
     try:
-        outline, repairs = detect.read(value, where, tally.formats)
         outline, more = mended(outline, where)
         repairs += more
         chat, outcome, nodes, branches = _place(store, outline, where, repairs)

@@ -37,9 +37,12 @@ from branchlog.formats.carry import (
     shaped,
 )
 from branchlog.formats.dotted import Edge, joined, placed, shown
-from branchlog.formats.outline import Outline, Turn, described, moment, title_of
+from branchlog.formats.outline import Join, Outline, Turn, described, moment, title_of
 
 FORMAT = "dataknobs"
+JOIN: Join = "array"
+SUFFIX = ".json"
+PATHS = False
 
 OURS = "branchlog"
 """The key in a document's metadata for what dataknobs-llm has no place for."""

@@ -1,19 +1,35 @@
-"""Which format a value is of: told by what is in it, never by the name of its file."""
+"""Which format a file is of: told by what is in it, never by its name.
+
+A file is a row of JSON values: the elements of an array, the lines of JSON Lines, or one object alone. In most formats
+each value is a conversation by itself; a ``Reader`` knows those. In the others a conversation is the whole row, a value
+for each message or event; a ``RecordReader`` knows those by the first few values.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+from typing import Any, Protocol, TypeAlias
 
 from branchlog._core.message import Json
 from branchlog.conversation import Conversation
-from branchlog.errors import InvalidInput
+from branchlog.errors import BranchlogError, InvalidInput
 from branchlog.formats import chatgpt, dataknobs, oasst
-from branchlog.formats.outline import Outline, Repairs, described
+from branchlog.formats.carry import Skipped
+from branchlog.formats.outline import Join, Outline, Repairs, described
+
+Record: TypeAlias = tuple[str, Json]
+"""One value of a file, after its place."""
+
+Found: TypeAlias = tuple[str, Outline, Repairs]
+"""One conversation of a file, not mended yet: its place, what it says, and what was repaired."""
+
+RECORDS_LOOKED_AT = 50
+"""Values at the beginning of a file by which the format is told where none of them is a conversation by itself."""
 
 
 class Reader(Protocol):
-    """The names that every format's module has."""
+    """The names that every format's module has whose conversations are one value each."""
 
     FORMAT: str
 
@@ -24,17 +40,50 @@ class Reader(Protocol):
         """The conversation, not mended yet, and what was repaired; raises ``InvalidInput`` if it is none."""
 
 
-class Writer(Protocol):
-    """What the module of a format has beside this if it can be written."""
+class RecordReader(Protocol):
+    """The names that a format's module has whose conversations are several values; it may be a ``Reader`` as well."""
 
     FORMAT: str
 
-    def write(self, chat: Conversation, *, schema: str = ...) -> dict[str, Any]:
-        """The conversation as JSON of this format, of a version of it; raises ``InvalidInput`` where that cannot be."""
+    def recognises_records(self, values: Sequence[Json]) -> bool:
+        """Whether these, the first few values of a file, are of this format, some damaged ones among them."""
+
+    def read_records(self, records: Iterable[Record], name: str) -> Iterator[Found | Skipped]:
+        """The conversations of a file of this name, as they come; what does not come in is skipped and said."""
 
 
-READERS: tuple[Reader, ...] = (chatgpt, oasst, dataknobs)
-"""Every format that can be read. No value is recognised by two."""
+class Writer(Protocol):
+    """What the module of a format has beside this if it can be written.
+
+    ``JOIN`` says how several conversations go into one file: as an ``array``, as ``lines`` of JSON, or not (``alone``).
+    ``SUFFIX`` is that of a file, with its dot. ``PATHS`` says whether a path can be written instead of a tree.
+    """
+
+    FORMAT: str
+    JOIN: Join
+    SUFFIX: str
+    PATHS: bool
+
+    def write(self, chat: Conversation) -> Any:
+        """The conversation as JSON of this format, as text if it is a text, as a list of lines if it is of lines.
+
+        Where ``PATHS`` is true, a keyword ``node`` takes a node, to which the path is written. Raises ``InvalidInput``
+        where the format has no place for the conversation.
+        """
+
+
+READERS: tuple[Reader, ...] = (
+    chatgpt,
+    oasst,
+    dataknobs,
+)
+"""Every format of which each value is a conversation. No value is recognised by two."""
+
+RECORD_READERS: tuple[RecordReader, ...] = ()
+"""Every format of which a conversation is several values."""
+
+READABLE = tuple(sorted({*(reader.FORMAT for reader in READERS), *(reader.FORMAT for reader in RECORD_READERS)}))
+"""The names of the formats that can be read."""
 
 WRITERS: tuple[Writer, ...] = (dataknobs,)
 """Every format that can be written."""
@@ -50,40 +99,62 @@ def writer_of(format: str) -> Writer:
 
 
 def reader_of(value: Json) -> Reader | None:
-    """The format that knows this shape."""
+    """The format that knows this value as a conversation."""
     if not isinstance(value, dict):
         return None
     return next((reader for reader in READERS if reader.recognises(value)), None)
 
 
 def is_known(value: Json) -> bool:
-    """Whether any format knows this shape."""
+    """Whether any format knows this value as a conversation."""
     return reader_of(value) is not None
 
 
-def formats_of(values: Iterable[tuple[str, Json]]) -> tuple[str, ...]:
-    """The formats among these values. Raises ``InvalidInput``, with what was found instead, where there are none."""
+def conversations(records: Iterable[Record], name: str) -> Iterator[Found | Skipped]:
+    """The conversations of a file of this name, as they come, and what is none.
+
+    Raises ``InvalidInput``, at the end at the latest, where there is none of a known format.
+    """
+    following = iter(records)
+    first = list(islice(following, RECORDS_LOOKED_AT))
+    values = [value for _, value in first]
+    record_reader = None
+    if not any(map(is_known, values)):
+        record_reader = next((reader for reader in RECORD_READERS if reader.recognises_records(values)), None)
+    whole = chain(first, following)
+    if record_reader is None:
+        yield from _one_by_one(whole)
+    else:
+        yield from record_reader.read_records(whole, name)
+
+
+def _one_by_one(records: Iterable[Record]) -> Iterator[Found | Skipped]:
+    """Each value by itself. Where all are of one format, its reader says what is wrong with another object."""
     first: object = None
-    found: dict[str, None] = {}
-    for index, (_, value) in enumerate(values):
+    formats: dict[str, Reader] = {}
+    waiting: list[Record] = []
+    for index, (where, value) in enumerate(records):
         first = value if index == 0 else first
         reader = reader_of(value)
         if reader is not None:
-            found[reader.FORMAT] = None
-    if not found:
-        known = ", ".join(reader.FORMAT for reader in READERS)
+            formats[reader.FORMAT] = reader
+        waiting.append((where, value))
+        if formats or len(waiting) >= RECORDS_LOOKED_AT:
+            yield from (_read(each, place, formats) for place, each in waiting)
+            waiting = []
+    if not formats:
+        known = ", ".join(READABLE)
         raise InvalidInput(f"no conversations of a known format ({known}): found {described(first)}")
-    return tuple(found)
 
 
-def read(value: Json, where: str, formats: Sequence[str] = ()) -> tuple[Outline, Repairs]:
-    """The conversation that a value is, not mended yet. Raises ``InvalidInput`` if it is none.
-
-    ``formats`` are those of the file: where there is one only, its reader says what is wrong with another object.
-    """
+def _read(value: Json, where: str, formats: dict[str, Reader]) -> Found | Skipped:
     reader = reader_of(value)
     if reader is None and len(formats) == 1 and isinstance(value, dict):
-        reader = next(known for known in READERS if formats[0] == known.FORMAT)
+        (reader,) = formats.values()
     if reader is None:
-        raise InvalidInput(f"not a conversation of a known format: {described(value)}")
-    return reader.read(value, where)
+        return Skipped(where, f"not a conversation of a known format: {described(value)}")
+    try:
+        outline, repairs = reader.read(value, where)
+    except BranchlogError as error:
+        return Skipped(where, str(error))
+    return where, outline, repairs

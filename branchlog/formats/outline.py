@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from heapq import heappop, heappush
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import attrs
 import msgspec
@@ -27,6 +27,7 @@ from branchlog.conversation import Clock, Conversation
 from branchlog.formats.carry import Repair, Repairs, Skipped, carried, carried_text, free, kind_of
 
 __all__ = [
+    "Join",
     "Outline",
     "Repair",
     "Repairs",
@@ -41,6 +42,9 @@ __all__ = [
     "start",
     "title_of",
 ]
+
+Join: TypeAlias = Literal["array", "lines", "alone"]
+"""How several conversations of a format go into one file: as elements of an array, as lines of JSON, or not at all."""
 
 Turns: TypeAlias = dict[str, "Turn"]
 
