@@ -233,18 +233,47 @@ def free(name: str, taken: Any) -> str:
 
 
 def message(
-    role: str | None, content: str | list[JsonObject], where: str, repairs: Repairs, *, name: str | None = None
+    role: str | None,
+    content: str | list[JsonObject] | None,
+    where: str,
+    repairs: Repairs,
+    *,
+    name: str | None = None,
+    tool_calls: list[JsonObject] | None = None,
+    tool_call_id: str | None = None,
 ) -> Message:
-    """A message of what an outside one says; whatever a message cannot hold is repaired and reported."""
+    """A message of what an outside one says; whatever a message cannot hold is repaired and reported.
+
+    Content may be None where there are tool calls. Each part of a list needs a ``type``.
+    """
     try:
         check_role(role)
     except InvalidMessage:
         repairs.append(Repair(where, f"no usable role; the role is {UNKNOWN_ROLE!r}"))
         role = UNKNOWN_ROLE
-    said = carried_text(content, where, repairs) if isinstance(content, str) else _parts(content, where, repairs)
     return Message(
-        role or UNKNOWN_ROLE, said, name=None if name is None else carried_text(name, where, repairs) or None
+        role or UNKNOWN_ROLE,
+        _content(content, where, repairs, has_calls=bool(tool_calls)),
+        name=None if name is None else carried_text(name, where, repairs) or None,
+        tool_calls=_parts(tool_calls, where, repairs) if tool_calls else None,
+        tool_call_id=None if tool_call_id is None else carried_text(tool_call_id, where, repairs),
     )
+
+
+def tool_call(id: str | None, name: str, arguments: Json) -> JsonObject:
+    """A call of a tool in the shape of the chat APIs, whose arguments are the text of a JSON value."""
+    function = {"name": name, "arguments": json.dumps(arguments, ensure_ascii=False)}
+    return {**({} if id is None else {"id": id}), "type": "function", "function": function}
+
+
+def _content(
+    content: str | list[JsonObject] | None, where: str, repairs: Repairs, *, has_calls: bool
+) -> str | list[JsonObject] | None:
+    if isinstance(content, list):
+        return _parts(content, where, repairs)
+    if content is None and has_calls:
+        return None
+    return carried_text(content or "", where, repairs)
 
 
 def _parts(content: list[JsonObject], where: str, repairs: Repairs) -> list[JsonObject]:

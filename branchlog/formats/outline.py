@@ -11,7 +11,9 @@ their order), so that the log tells the conversation as it went. A turn without 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from heapq import heappop, heappush
@@ -21,9 +23,12 @@ import attrs
 import msgspec
 
 from branchlog._core.decide import TITLE_LENGTH_MAX
+from branchlog._core.events import MAIN
+from branchlog._core.expression import NAME_LENGTH_MAX, is_name
 from branchlog._core.message import Json, Message
 from branchlog._core.tree import Node
 from branchlog.conversation import Clock, Conversation
+from branchlog.errors import AlreadyExists
 from branchlog.formats.carry import Repair, Repairs, Skipped, carried, carried_text, free, kind_of
 
 __all__ = [
@@ -36,6 +41,7 @@ __all__ = [
     "add_missing",
     "fingerprint",
     "known_ids",
+    "label_of",
     "mended",
     "moment",
     "source",
@@ -59,7 +65,8 @@ class Turn:
     """One node of an outside conversation.
 
     ``metadata`` is what neither the message nor the tree carries; it goes under the format's name. ``aside`` says that
-    the original content is in there too, since the message has only a readable form of it.
+    the original content is in there too, since the message has only a readable form of it. ``label`` is one that a node
+    can have, as ``label_of`` gives it; of several turns with one label the first one keeps it.
     """
 
     id: str
@@ -68,6 +75,8 @@ class Turn:
     time: datetime | None = None
     rating: float | None = None
     hidden: bool = False
+    label: str | None = None
+    bookmark: bool = False
     aside: bool = False
     metadata: dict[str, Json] = attrs.field(factory=dict)
 
@@ -129,6 +138,29 @@ def title_of(title: str | None, where: str, repairs: Repairs) -> str | None:
     return title
 
 
+UNFIT_FOR_A_LABEL = re.compile(r"[^\w./-]+")
+
+
+def label_of(text: str, where: str, repairs: Repairs) -> str | None:
+    """A label as a node can have it: an underscore stands for what it cannot hold. None where nothing is left."""
+    label = UNFIT_FOR_A_LABEL.sub("_", text).strip("_")
+    if label and not label[0].isalpha():
+        label = f"n{label}"
+    label = label[:NAME_LENGTH_MAX]
+    usable = is_name(label) and label != MAIN
+    if label != text or not usable:
+        became = f"it is {label!r} here" if usable else "left out"
+        repairs.append(
+            Repair(where, f"the label {shortened(text)!r} cannot be one; {became}, and it is kept as metadata")
+        )
+    return label if usable else None
+
+
+def shortened(text: str) -> str:
+    """A text as a message shows it."""
+    return carried_text(text[:40], "", [])
+
+
 # Mending.
 
 
@@ -137,7 +169,7 @@ def mended(outline: Outline, where: str = "conversation") -> tuple[Outline, Repa
     repairs: Repairs = []
     turns = _told_apart(outline.turns, where, repairs)
     turns = _rooted(_without_cycles(_without_orphans(turns, where, repairs), where, repairs), where, repairs)
-    ordered = _in_order(turns, outline.created)
+    ordered = _labelled_once(_in_order(turns, outline.created), where, repairs)
     filled = tuple(_filled(turn, outline.format, where, repairs, root=turn.parent is None) for turn in ordered)
     return attrs.evolve(
         outline,
@@ -242,6 +274,21 @@ def _in_order(turns: Turns, created: datetime | None) -> list[Turn]:
     return ordered
 
 
+def _labelled_once(turns: list[Turn], where: str, repairs: Repairs) -> list[Turn]:
+    """A label is one node's: the others lose it."""
+    seen: set[str] = set()
+    once: list[Turn] = []
+    for turn in turns:
+        if turn.label in seen:
+            said = f"another node has the label {turn.label!r} already; left out"
+            repairs.append(Repair(f"{where}, node {turn.id!r}", said))
+            once.append(attrs.evolve(turn, label=None))
+        else:
+            seen |= {turn.label} if turn.label is not None else set()
+            once.append(turn)
+    return once
+
+
 def _filled(turn: Turn, format: str, where: str, repairs: Repairs, *, root: bool) -> Turn:
     """The turn with its message as the node will have it."""
     place = f"{where}, node {turn.id!r}"
@@ -340,10 +387,19 @@ def _add(chat: Conversation, turns: Iterable[Turn], nodes: dict[str, Node]) -> N
 
 
 def _annotate(chat: Conversation, turn: Turn, node: Node) -> None:
+    notes: dict[str, Any] = {}
     if turn.rating is not None:
-        chat.annotate(node, rating=turn.rating)
+        notes["rating"] = turn.rating
     if turn.hidden:
-        chat.annotate(node, hidden=True)
+        notes["hidden"] = True
+    if turn.bookmark:
+        notes["bookmark"] = True
+    if notes:
+        chat.annotate(node, **notes)
+    if turn.label is not None:
+        # A cursor or a node that was given the name here keeps it; the metadata says what the original was called.
+        with suppress(AlreadyExists):
+            chat.annotate(node, label=turn.label)
 
 
 def described(value: object) -> str:
