@@ -5,21 +5,23 @@ so that it arrives whole or not at all; damage in one never costs another. A con
 that is, the format and the original id in its metadata, and a node by its original id: a file that is read a second
 time adds nothing, and a later export adds what is new.
 
-A file is decoded at once. Only where that fails is it taken apart: an array element by element, JSON Lines line by
-line, each with the place of what could not be read.
+A file is read as a stream, so that it may be far larger than memory; one conversation is in memory at a time.
 """
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
-from pathlib import Path
+from itertools import islice
+from operator import itemgetter
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeAlias
 
 import attrs
 
+from branchlog import intake
 from branchlog._core.message import Json
 from branchlog.conversation import Conversation
 from branchlog.errors import (
@@ -64,7 +66,8 @@ class FileReport:
     ``added``, ``grown`` and ``unchanged`` count conversations; ``skipped`` says which did not come in, and why.
     ``nodes`` and ``branches`` count nodes and leaves that are new. ``repairs`` says what was mended. ``kept_aside``
     counts the new nodes whose original content is kept in their metadata, since a message has no such shape.
-    ``error`` is set by ``import_files`` where nothing of the file could be read.
+    ``error`` is set by ``import_files`` where nothing of the file could be read, ``left_out`` where a file of a folder
+    or an archive holds no conversations.
     """
 
     path: str
@@ -78,6 +81,7 @@ class FileReport:
     repairs: tuple[Repair, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     error: str | None = None
+    left_out: str | None = None
 
     @property
     def conversations(self) -> int:
@@ -90,38 +94,82 @@ class FileReport:
         return report
 
 
-def import_file(store: Store, path: str | os.PathLike[str], *, progress: Progress | None = None) -> FileReport:
+def import_file(
+    store: Store, path: str | os.PathLike[str], *, strict: bool = False, progress: Progress | None = None
+) -> FileReport:
     """Bring the conversations of a file into a store; the format is told by the content.
 
-    Raises ``UnreadableFile`` where nothing of it can be read, and what the store raises where its log fails
-    (``BackendError``, ``LogClosed``). Everything else is in the report.
+    With ``strict`` a conversation that would have to be repaired is skipped instead. Raises ``UnreadableFile`` where
+    nothing of it can be read, and for a folder and an archive, of which ``import_files`` takes each file; and what the
+    store raises where its log fails (``BackendError``, ``LogClosed``). Everything else is in the report.
     """
     name = os.fsdecode(path)
-    data = _bytes_of(name)
-    try:
-        found = document.read(data, detect.is_known)
-        shown = os.fsencode(name).decode(errors="replace")
-        tally = _Tally(path=shown, repairs=[], skipped=list(found.skipped))
-        for each in detect.conversations(found.values, Path(shown).stem):
-            _import_one(store, each, tally)
-    except InvalidInput as error:
-        raise UnreadableFile(name, str(error)) from error
+    if Path(name).is_dir():
+        raise UnreadableFile(name, "it is a folder, not a file")
+    found = list(islice(intake.sources(name), 2))
+    if len(found) != 1 or not isinstance(found[0], intake.Source):
+        raise UnreadableFile(name, "it is an archive of several files")
+    return import_source(store, found[0], strict=strict, progress=progress)
+
+
+def import_source(
+    store: Store, source: intake.Source, *, strict: bool = False, progress: Progress | None = None
+) -> FileReport:
+    """Bring one file in, which may be a member of an archive; otherwise as ``import_file``."""
+    tally = _Tally(path=source.name, strict=strict)
+    with source.open() as file:
+        try:
+            records = document.records(file, detect.is_known, tally.skipped)
+            for each in detect.conversations(records, PurePosixPath(source.name).stem):
+                _import_one(store, each, tally)
+                if progress is not None:
+                    progress(min(file.done_bytes, source.size_bytes), source.size_bytes)
+        except InvalidInput as error:
+            raise UnreadableFile(source.name, str(error)) from error
     if progress is not None:
-        progress(len(data), len(data))
+        progress(source.size_bytes, source.size_bytes)
     return tally.report()
 
 
 def import_files(
-    store: Store, paths: Iterable[str | os.PathLike[str]], *, progress: Progress | None = None
+    store: Store,
+    paths: Iterable[str | os.PathLike[str]],
+    *,
+    strict: bool = False,
+    progress: Progress | None = None,
 ) -> list[FileReport]:
-    """Bring several files in, one after the other; one that cannot be read has its ``error`` in its report."""
-    reports = []
-    for path in paths:
-        try:
-            reports.append(import_file(store, path, progress=progress))
-        except UnreadableFile as error:
-            reports.append(FileReport(path=error.path, error=error.problem))
-    return reports
+    """Bring several files in, one after the other, and those in folders and archives: a report on each.
+
+    One that cannot be read has its ``error`` in its report; one beside conversations that is none of them is
+    ``left_out``.
+    """
+    return [report_on(store, source, strict=strict, progress=progress) for path in paths for source in found_at(path)]
+
+
+def found_at(path: str | os.PathLike[str]) -> Iterator[intake.Source | FileReport]:
+    """The files that a path leads to, and a report on each that is not even opened."""
+    try:
+        for found in intake.sources(path):
+            if isinstance(found, intake.LeftOut):
+                yield FileReport(path=found.name, left_out=found.reason)
+            else:
+                yield found
+    except UnreadableFile as error:
+        yield FileReport(path=intake.shown(error.path), error=error.problem)
+
+
+def report_on(
+    store: Store, found: intake.Source | FileReport, *, strict: bool = False, progress: Progress | None = None
+) -> FileReport:
+    """Bring in what ``found_at`` found. What is no conversation is an error only where it was named by itself."""
+    if isinstance(found, FileReport):
+        return found
+    try:
+        return import_source(store, found, strict=strict, progress=progress)
+    except UnreadableFile as error:
+        if found.named:
+            return FileReport(path=error.path, error=error.problem)
+        return FileReport(path=error.path, left_out=error.problem)
 
 
 def export(chat: Conversation, format: str, **options: Any) -> Any:
@@ -138,13 +186,14 @@ class _Tally:
     """A report that is still growing."""
 
     path: str
+    strict: bool
     formats: dict[str, None] = attrs.field(factory=dict)
     outcomes: Counter[Outcome] = attrs.field(factory=Counter)
     nodes: int = 0
     branches: int = 0
     kept_aside: int = 0
-    repairs: list[Repair]
-    skipped: list[Skipped]
+    repairs: list[Repair] = attrs.field(factory=list)
+    skipped: list[Skipped] = attrs.field(factory=list)
 
     def report(self) -> FileReport:
         return FileReport(
@@ -161,17 +210,6 @@ class _Tally:
         )
 
 
-def _bytes_of(name: str) -> bytes:
-    try:
-        return Path(name).read_bytes()
-    except FileNotFoundError as error:
-        raise UnreadableFile(name, "there is no such file") from error
-    except IsADirectoryError as error:
-        raise UnreadableFile(name, "it is a folder; name the files in it") from error
-    except (OSError, ValueError) as error:
-        raise UnreadableFile(name, f"it cannot be opened: {error}") from error
-
-
 def _import_one(store: Store, found: detect.Found | Skipped, tally: _Tally) -> None:
     """Bring one conversation in."""
     if isinstance(found, Skipped):
@@ -182,6 +220,9 @@ def _import_one(store: Store, found: detect.Found | Skipped, tally: _Tally) -> N
     try:
         outline, more = mended(outline, where)
         repairs += more
+        if tally.strict and repairs:
+            tally.skipped.append(Skipped(where, _refusal(repairs)))
+            return
         chat, outcome, nodes, branches = _place(store, outline, where, repairs)
     except (BackendError, LogClosed):
         raise
@@ -195,6 +236,11 @@ def _import_one(store: Store, found: detect.Found | Skipped, tally: _Tally) -> N
     if nodes:
         new = {node.version for node in chat.tree.nodes[-nodes:]}
         tally.kept_aside += _kept_aside(outline, chat, new)
+
+
+def _refusal(repairs: list[Repair]) -> str:
+    more = f" (and {len(repairs) - 1} more)" if len(repairs) > 1 else ""
+    return f"it would have to be repaired: {repairs[0].where}: {repairs[0].what}{more}"
 
 
 def _kept_aside(outline: Outline, chat: Conversation, new: set[int]) -> int:
@@ -219,21 +265,28 @@ def _place_once(
 ) -> tuple[Conversation, Outcome, int, int]:
     base = _usable_id(outline)
     other = f"{base[:200]}~{_short_hash(outline.format, outline.id, *_first_ids(outline))}"
+    there = {}
     for id in (base, other):
         here = _loaded(store, id)
         if here is None:
-            chat = start(outline, id=id, namespace=store.namespace, clock=store._home.clock)
-            _save(store, chat)
-            if id != base:
-                repairs.append(Repair(where, f"another conversation has the id {base!r}; this one is {id!r}"))
-            return chat, "added", len(chat.tree), len(chat.tree.leaves)
-        if _is_same(here, outline):
-            leaves = len(here.tree.leaves)
-            nodes = add_missing(here, outline)
-            if nodes:
-                _save(store, here)
-            return here, "grown" if nodes else "unchanged", nodes, len(here.tree.leaves) - leaves
-    raise InvalidInput(f"the ids {base!r} and {other!r} are those of other conversations")
+            break
+        there[id] = here
+    same = [(common, chat) for chat in there.values() if (common := _in_common(chat, outline)) is not None]
+    if same:
+        here = max(same, key=itemgetter(0))[1]
+        leaves = len(here.tree.leaves)
+        nodes = add_missing(here, outline)
+        if nodes:
+            _save(store, here)
+        return here, "grown" if nodes else "unchanged", nodes, len(here.tree.leaves) - leaves
+    if len(there) == 2:
+        raise InvalidInput(f"the ids {base!r} and {other!r} are those of other conversations")
+    id = other if there else base
+    chat = start(outline, id=id, namespace=store.namespace, clock=store._home.clock)
+    _save(store, chat)
+    if id != base:
+        repairs.append(Repair(where, f"another conversation has the id {base!r}; this one is {id!r}"))
+    return chat, "added", len(chat.tree), len(chat.tree.leaves)
 
 
 def _save(store: Store, chat: Conversation) -> None:
@@ -254,13 +307,17 @@ def _loaded(store: Store, id: str) -> Conversation | None:
         return None
 
 
-def _is_same(chat: Conversation, outline: Outline) -> bool:
-    """Whether this conversation was made of the same outside one: the same source, and a message in common."""
+def _in_common(chat: Conversation, outline: Outline) -> int | None:
+    """How many messages this conversation shares with an outside one; None if it was not made of the same.
+
+    That is, if it has another source, or both have messages and none in common.
+    """
     if chat.metadata.get("source") != source(outline):
-        return False
+        return None
     ours = {id for id, node in known_ids(chat, outline.format).items() if node.message is not None}
     theirs = {turn.id for turn in outline.turns if turn.message is not None}
-    return not ours or not theirs or not theirs.isdisjoint(ours)
+    common = len(ours & theirs)
+    return common if common or not ours or not theirs else None
 
 
 def _usable_id(outline: Outline) -> str:

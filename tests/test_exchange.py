@@ -229,6 +229,21 @@ def test_an_id_that_another_conversation_has_gets_a_stable_suffix(store, tmp_pat
     assert store.count(metadata={"source": {"format": "chatgpt", "id": "a"}}) == 1
 
 
+def test_conversations_of_one_id_that_overlap_find_each_its_own_again(store, tmp_path):
+    """What grew by a later one is not taken for an earlier one that it has a message in common with now."""
+    top = {"id": "0", "parent": None, "message": None}
+    values = [
+        conversation("a", turn("2", "0")),
+        conversation("a", turn("0"), turn("1", "0")),
+        conversation("a", top, turn("1", "0"), turn("2", "0")),
+    ]
+    path = written(tmp_path, values)
+    first, again = (import_file(store, path) for _ in range(2))
+
+    assert (first.added, first.grown) == (2, 1)
+    assert outcome(again) == (0, 0, 3, 0)
+
+
 def test_two_conversations_of_one_id_do_not_run_together(store, tmp_path):
     root = {"id": "client-created-root", "parent": None, "message": None}
     path = written(tmp_path, [conversation("a", root, turn(id, "client-created-root")) for id in ("one", "other")])
@@ -339,13 +354,27 @@ def test_a_file_that_cannot_be_read_is_one_clear_error(store, tmp_path, data, pr
     assert store.count() == 0
 
 
-def test_a_missing_file_and_a_folder_do_not_keep_others_out(store, tmp_path):
+def test_a_missing_file_and_an_empty_folder_do_not_keep_others_out(store, tmp_path):
     good = written(tmp_path, three())
-    missing, folder, there = import_files(store, [tmp_path / "gone", tmp_path, good])
+    (tmp_path / "empty").mkdir()
+    missing, there = import_files(store, [tmp_path / "gone", tmp_path / "empty", good])
 
     assert "no such file" in missing.error
-    assert "folder" in folder.error
     assert (there.error, there.added) == (None, 3)
+    with pytest.raises(branchlog.UnreadableFile, match="folder"):
+        import_file(store, tmp_path)
+
+
+def test_strict_skips_what_would_have_to_be_repaired(store, tmp_path):
+    sound, orphan, other = three()
+    orphan["mapping"]["b2"]["parent"] = "gone"
+    report = import_file(store, written(tmp_path, [sound, orphan, other]), strict=True)
+
+    assert sorted(each.id for each in store.list()) == ["a", "c"]
+    assert [each.where for each in report.skipped] == ["conversation 2"]
+    assert "repaired" in report.skipped[0].reason
+    assert "'gone' is not there" in report.skipped[0].reason
+    assert import_file(store, written(tmp_path, [sound, orphan, other])).added == 1
 
 
 def test_what_only_lenient_decoders_read_comes_in_and_is_reported(store, tmp_path):

@@ -5,15 +5,25 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 
 import click
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
-from branchlog import Store, UnreadableFile
+from branchlog import Store
 from branchlog.cli.options import Place, json_option, place_options
 from branchlog.cli.output import console, is_terminal, one_line, shortened, write_json, write_lines
-from branchlog.exchange import FileReport, import_file
+from branchlog.exchange import FileReport, found_at, report_on
+from branchlog.intake import Source
 
 REASONS_MAX = 5
 """Repairs, and skipped conversations, that are told of one file before the rest is counted."""
@@ -25,22 +35,24 @@ NAME_WIDTH = 40
 @click.command("import", epilog="Example: branchlog import conversations.json")
 @place_options()
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
-@click.option("-v", "--verbose", is_flag=True, help="Tell every repair and every skipped conversation.")
+@click.option("--strict", is_flag=True, help="Skip a conversation that would have to be repaired.")
+@click.option("-v", "--verbose", is_flag=True, help="Tell all repairs, and all that was skipped or left out.")
 @json_option
 @click.pass_context
-def import_command(context: click.Context, files: tuple[str, ...], verbose: bool, as_json: bool) -> None:
-    """Bring in conversations from exported files.
+def import_command(context: click.Context, files: tuple[str, ...], strict: bool, verbose: bool, as_json: bool) -> None:
+    """Bring in conversations from exported files, from folders of them, and from zip archives as they were downloaded.
 
     Each file's format is told by its content. What was read before is not read again: only what is new comes in.
-    A file that cannot be read does not keep the others out; the exit code then is 1.
+    A file that cannot be read does not keep the others out; the exit code then is 1. With --strict it is 1 as well
+    where anything was skipped.
 
     With --json: an array with a report on each file.
     """
     place = context.ensure_object(Place)
     reports: list[FileReport] = []
     with place.open(create=True) as store:
-        for path in files:
-            report = report_on(store, path)
+        for found in chain.from_iterable(map(found_at, files)):
+            report = report_with_bar(store, found, strict=strict)
             reports.append(report)
             if not as_json:
                 write_lines(telling(report, verbose=verbose))
@@ -48,33 +60,43 @@ def import_command(context: click.Context, files: tuple[str, ...], verbose: bool
         write_json([report.to_json() for report in reports])
     elif len(reports) > 1:
         write_lines([Text(f"together: {counted(reports)}", style="bold")])
-    if any(report.error is not None for report in reports):
+    if any(report.error is not None or (strict and report.skipped) for report in reports):
         context.exit(1)
 
 
-def report_on(store: Store, path: str) -> FileReport:
+def report_with_bar(store: Store, found: Source | FileReport, *, strict: bool) -> FileReport:
     """Bring one file in, with a bar on a terminal while it takes."""
-    try:
-        if not is_terminal(sys.stderr):
-            return import_file(store, path)
-        with bar_of(path) as (bar, task):
-            return import_file(
-                store, path, progress=lambda done, total: bar.update(task, completed=done, total=max(total, 1))
-            )
-    except UnreadableFile as error:
-        return FileReport(path=error.path, error=error.problem)
+    if isinstance(found, FileReport) or not is_terminal(sys.stderr):
+        return report_on(store, found, strict=strict)
+    with bar_of(found.name) as (bar, task):
+        return report_on(
+            store,
+            found,
+            strict=strict,
+            progress=lambda done, total: bar.update(task, completed=done, total=max(total, 1)),
+        )
 
 
 @contextmanager
 def bar_of(path: str) -> Iterator[tuple[Progress, TaskID]]:
     """A bar on standard error that goes away when it is done."""
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        DownloadColumn(binary_units=True),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console(error=True), transient=True) as bar:
         yield bar, bar.add_task(shortened(one_line(path), NAME_WIDTH), total=None)
 
 
 def telling(report: FileReport, *, verbose: bool) -> Iterator[Text]:
-    """The lines about one file."""
+    """The lines about one file; one that is left out is told of with ``verbose`` only."""
+    if report.left_out is not None:
+        if verbose:
+            yield Text(f"{one_line(report.path)}: left out: {one_line(report.left_out)}", style="dim")
+        return
     name = Text().append(one_line(report.path), "bold")
     if report.error is not None:
         yield name.append(f": not imported: {one_line(report.error)}", "red")
@@ -102,6 +124,7 @@ def counted(reports: Sequence[FileReport]) -> str:
         "skipped": sum(len(report.skipped) for report in reports),
         "repairs": sum(len(report.repairs) for report in reports),
         "files not read": sum(report.error is not None for report in reports),
+        "other files left out": sum(report.left_out is not None for report in reports),
     }
     total = sum(report.conversations for report in reports)
     nodes = sum(report.nodes for report in reports)
