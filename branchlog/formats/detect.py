@@ -14,7 +14,16 @@ from typing import Any, Protocol, TypeAlias
 from branchlog._core.message import Json
 from branchlog.conversation import Conversation
 from branchlog.errors import BranchlogError, InvalidInput
-from branchlog.formats import chatgpt, dataknobs, oasst
+from branchlog.formats import (
+    chat_completions,
+    chatgpt,
+    claude_code,
+    dataknobs,
+    fine_tuning,
+    oasst,
+    preferences,
+    sharegpt,
+)
 from branchlog.formats.carry import Skipped
 from branchlog.formats.outline import Join, Outline, Repairs, described
 
@@ -76,16 +85,27 @@ READERS: tuple[Reader, ...] = (
     chatgpt,
     oasst,
     dataknobs,
+    chat_completions,
+    sharegpt,
 )
 """Every format of which each value is a conversation. No value is recognised by two."""
 
-RECORD_READERS: tuple[RecordReader, ...] = ()
-"""Every format of which a conversation is several values."""
+RECORD_READERS: tuple[RecordReader, ...] = (
+    chat_completions,
+    sharegpt,
+    claude_code,
+)
+"""Every format of which a conversation may be several values. One that is a reader too reads whole files as this."""
 
 READABLE = tuple(sorted({*(reader.FORMAT for reader in READERS), *(reader.FORMAT for reader in RECORD_READERS)}))
 """The names of the formats that can be read."""
 
-WRITERS: tuple[Writer, ...] = (dataknobs,)
+WRITERS: tuple[Writer, ...] = (
+    dataknobs,
+    chat_completions,
+    fine_tuning,
+    preferences,
+)
 """Every format that can be written."""
 
 
@@ -118,9 +138,9 @@ def conversations(records: Iterable[Record], name: str) -> Iterator[Found | Skip
     following = iter(records)
     first = list(islice(following, RECORDS_LOOKED_AT))
     values = [value for _, value in first]
-    record_reader = None
-    if not any(map(is_known, values)):
-        record_reader = next((reader for reader in RECORD_READERS if reader.recognises_records(values)), None)
+    formats = {reader.FORMAT for value in values if (reader := reader_of(value)) is not None}
+    able = (reader for reader in RECORD_READERS if formats <= {reader.FORMAT} and reader.recognises_records(values))
+    record_reader = next(able, None)
     whole = chain(first, following)
     if record_reader is None:
         yield from _one_by_one(whole)
