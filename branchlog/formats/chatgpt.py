@@ -3,7 +3,8 @@
 A conversation has a ``mapping`` of nodes by id, each with ``parent``, ``children`` and ``message``, which may be null.
 The parent says where a node hangs; newer exports leave ``children`` out. Where they are, they give the order of
 siblings, and the parent of a node that has none of its own. A node keeps every field of its message but role, name and
-text; ``id`` is its key in the mapping, and ``message_id`` that of its message where that is another.
+text; ``id`` is its key in the mapping, and ``message_id`` that of its message where that is another. ``write`` puts
+them back, and what the export has no place for under ``branchlog``.
 """
 
 from __future__ import annotations
@@ -14,22 +15,21 @@ from typing import Any
 import attrs
 
 from branchlog._core.message import Json, Message
+from branchlog.conversation import Conversation
 from branchlog.errors import InvalidInput
-from branchlog.formats.carry import (
-    JsonObject,
-    Repair,
-    Repairs,
-    carried,
-    carried_text,
-    free,
-    json_text,
-    kind_of,
-    message,
-    shaped,
-)
-from branchlog.formats.outline import Outline, Turn, described, moment, title_of
+from branchlog.formats import beside
+from branchlog.formats.carry import JsonObject, Repair, Repairs, carried_text, free, kind_of, message, shaped
+from branchlog.formats.chatgpt_content import said, written
+from branchlog.formats.links import Links, placed
+from branchlog.formats.outline import Join, Outline, Turn, described, moment, named_by_beginning, title_of
 
 FORMAT = "chatgpt"
+JOIN: Join = "array"
+SUFFIX = ".json"
+PATHS = False
+
+TAKEN = frozenset({"message_id", "node", "parent", "original_id"})
+"""What stands in the metadata of a node beside the fields of its message."""
 
 
 @attrs.frozen
@@ -86,7 +86,7 @@ def read(value: JsonObject, where: str) -> tuple[Outline, Repairs]:
     repairs: Repairs = []
     fields, _ = shaped(_Conversation, value, where, repairs)
     nodes = _nodes(mapping, where, repairs)
-    return Outline(
+    outline = Outline(
         format=FORMAT,
         id=_id(fields, where, repairs),
         title=title_of(fields.title, where, repairs),
@@ -94,7 +94,8 @@ def read(value: JsonObject, where: str) -> tuple[Outline, Repairs]:
         turns=tuple(_turns(nodes, where, repairs)),
         current=fields.current_node and carried_text(fields.current_node, where, []),
         created=moment(fields.create_time, "create_time", where, repairs),
-    ), repairs
+    )
+    return named_by_beginning(outline), repairs
 
 
 def _id(fields: _Conversation, where: str, repairs: Repairs) -> str | None:
@@ -145,113 +146,85 @@ def _entry(id: str, node: Json, where: str, repairs: Repairs) -> _Entry:
 
 def _turns(entries: dict[str, _Entry], where: str, repairs: Repairs) -> Iterator[Turn]:
     """The turns, siblings in their order."""
-    parents = {key: entry.fields.parent for key, entry in entries.items()}
-    _adopt(entries, parents, where, repairs)
-    _compare_children(entries, parents, where, repairs)
-    for key in _ordered(entries, parents):
-        parent = parents[key]
+    links = {key: Links(entry.id, entry.fields.parent, entry.fields.children) for key, entry in entries.items()}
+    for key, parent in placed(links, where, repairs):
         above = None if parent is None else entries[parent].id if parent in entries else carried_text(parent, where, [])
         yield _turn(entries[key], above, where, repairs)
 
 
-def _children(entry: _Entry) -> Iterator[str]:
-    """The keys that a node lists as its children."""
-    yield from (child for child in entry.fields.children or () if isinstance(child, str))
-
-
-def _adopt(entries: dict[str, _Entry], parents: dict[str, str | None], where: str, repairs: Repairs) -> None:
-    """Give a node without parent the one that lists it as a child, unless that one is beneath it: then it is a root.
-
-    Nodes that hang together are in one group; a node without parent is the top of its group.
-    """
-    groups = {key: key for key in entries}
-    for key, parent in parents.items():
-        if parent in groups:
-            groups[_group(groups, key)] = _group(groups, parent)
-    for key, entry in entries.items():
-        for child in _children(entry):
-            if child in entries and parents[child] is None and _group(groups, child) != _group(groups, key):
-                groups[_group(groups, child)] = _group(groups, key)
-                parents[child] = key
-                said = f"no parent of its own; put under {entry.id!r}, which has it as a child"
-                repairs.append(Repair(f"{where}, node {entries[child].id!r}", said))
-
-
-def _group(groups: dict[str, str], key: str) -> str:
-    while (above := groups[key]) != key:
-        groups[key] = groups[above]
-        key = above
-    return key
-
-
-def _compare_children(entries: dict[str, _Entry], parents: dict[str, str | None], where: str, repairs: Repairs) -> None:
-    """Report children that are none."""
-    for key, entry in entries.items():
-        listed = entry.fields.children or ()
-        wrong = sum(not isinstance(child, str) or parents.get(child) != key for child in listed)
-        if wrong:
-            place = f"{where}, node {entry.id!r}"
-            repairs.append(Repair(place, f"{wrong} of its children are not there or hang elsewhere; left out"))
-
-
-def _ordered(entries: dict[str, _Entry], parents: dict[str, str | None]) -> Iterator[str]:
-    """The keys, each parent's children together: first as it lists them, then as the mapping has them."""
-    listed: dict[str, None] = {}
-    for key, entry in entries.items():
-        for child in _children(entry):
-            if parents.get(child) == key:
-                listed[child] = None
-    yield from listed
-    yield from (key for key in entries if key not in listed)
-
-
 def _turn(entry: _Entry, parent: str | None, where: str, repairs: Repairs) -> Turn:
     place = f"{where}, node {entry.id!r}"
-    raw = entry.fields.message
-    rest: JsonObject = {} if not entry.rest else {"node": entry.rest}
+    raw, ours = entry.fields.message, beside.object_of(entry.rest.get(beside.OURS))
     if raw is None:
-        return Turn(id=entry.id, parent=parent, metadata=rest)
-    fields, _ = shaped(_Message, raw, place, repairs)
-    author, wrong_in_author = shaped(_Author, fields.author or {}, place, repairs)
-    said, aside = _said(raw, fields.content, place, repairs)
-    made = message(author.role, said, place, repairs, name=author.name)
-    metadata = _metadata(entry.id, raw, carries_content=not aside)
-    _keep_author(metadata, fields.author, made, wrong_in_author)
-    if "node" in metadata and rest:
-        renamed = free("node", metadata)
-        metadata[renamed] = metadata.pop("node")
+        taken = beside.taken_back(ours, EMPTY, place, repairs, hidden=False)
+        rest = _with_node({}, entry.rest, taken)
+        return Turn(id=entry.id, parent=parent, rating=taken.rating, hidden=taken.hidden, metadata=rest)
+    read = _read(raw, place, repairs)
+    taken = beside.taken_back(ours, read.message, place, repairs, hidden=_is_hidden(read.fields))
     return Turn(
         id=entry.id,
         parent=parent,
-        message=made,
-        time=moment(fields.create_time, "create_time", place, repairs),
-        hidden=_is_hidden(fields),
-        aside=aside,
-        metadata={**metadata, **rest},
+        message=taken.message,
+        time=moment(read.fields.create_time, "create_time", place, repairs),
+        rating=taken.rating,
+        hidden=taken.hidden,
+        aside=read.aside,
+        metadata=_with_node(_metadata(entry.id, raw, read), entry.rest, taken),
     )
 
 
-def _metadata(id: str, raw: JsonObject, *, carries_content: bool) -> JsonObject:
+def _with_node(metadata: JsonObject, rest: JsonObject, taken: beside.Taken) -> JsonObject:
+    """The metadata, with what is left of the node's own fields."""
+    if isinstance(rest.get(beside.OURS), dict):
+        rest = beside.with_ours(rest, taken.rest)
+    return {**metadata, "node": rest} if rest else metadata
+
+
+@attrs.frozen
+class _Read:
+    """A message as it was read: what was wrong with its author, and whether its content says more."""
+
+    message: Message
+    fields: _Message
+    wrong_in_author: set[str]
+    aside: bool
+
+
+EMPTY = Message("system", "")
+"""What stands for a message that is null, other than at the root."""
+
+
+def _read(raw: JsonObject, where: str, repairs: Repairs) -> _Read:
+    fields, _ = shaped(_Message, raw, where, repairs)
+    author, wrong = shaped(_Author, fields.author or {}, where, repairs)
+    content, aside = said(raw, where, repairs)
+    return _Read(message(author.role, content, where, repairs, name=author.name), fields, wrong, aside)
+
+
+def _metadata(id: str, raw: JsonObject, read: _Read) -> JsonObject:
     """Every field of the message that is not said otherwise, as it stood."""
-    metadata = {key: field for key, field in raw.items() if key not in ("id", "author", "content")}
-    if not carries_content and "content" in raw:
+    metadata = {
+        beside.escaped(key, TAKEN): field for key, field in raw.items() if key not in ("id", "author", "content")
+    }
+    if read.aside and "content" in raw:
         metadata["content"] = raw["content"]
     if "id" in raw and raw["id"] != id:
-        metadata[free("message_id", metadata)] = raw["id"]
+        metadata["message_id"] = raw["id"]
     if "author" in raw and not isinstance(raw["author"], dict):
         metadata["author"] = raw["author"]
+    _keep_author(metadata, read)
     return metadata
 
 
-def _keep_author(metadata: JsonObject, author: JsonObject | None, made: Message, wrong: set[str]) -> None:
+def _keep_author(metadata: JsonObject, read: _Read) -> None:
     """Keep of the author what role and name do not say."""
-    if author is None:
+    if read.fields.author is None:
         return
-    carries = {"role": made.role, "name": made.name}
+    carries = {"role": read.message.role, "name": read.message.name}
     rest = {
         key: field
-        for key, field in author.items()
-        if key in wrong or key not in carries or (field is not None and field != carries[key])
+        for key, field in read.fields.author.items()
+        if key in read.wrong_in_author or key not in carries or (field is not None and field != carries[key])
     }
     if rest and rest != {"metadata": {}}:
         metadata["author"] = rest
@@ -261,73 +234,103 @@ def _is_hidden(fields: _Message) -> bool:
     return fields.weight == 0 or (fields.metadata or {}).get("is_visually_hidden_from_conversation") is True
 
 
-# What is said.
+# Writing.
 
 
-def _said(
-    raw: JsonObject, content: JsonObject | None, where: str, repairs: Repairs
-) -> tuple[str | list[JsonObject], bool]:
-    """What a message says, and whether the original content has to be kept since that says more."""
-    stood = raw.get("content")
-    if isinstance(stood, str):
-        return stood, True
-    if content is None:
-        repairs.append(Repair(where, "no content; the message is empty"))
-        return "", stood is not None
-    return _content(content, where, repairs)
+def write(chat: Conversation) -> JsonObject:
+    """The conversation as an element of ``conversations.json``, with the links to children."""
+    origin = beside.origin(chat, FORMAT)
+    nodes = beside.placed(chat, FORMAT, origin.root)
+    children = beside.children_of(nodes)
+    mapping = {each.id: _written_node(each, children[each.id]) for each in nodes}
+    id = origin.id or chat.id
+    named = {} if origin.kept.get("id") or origin.kept.get("conversation_id") else {"id": id, "conversation_id": id}
+    value = {
+        "title": None,
+        **_times(chat, nodes, origin.kept),
+        **origin.kept,
+        "mapping": mapping,
+        **named,
+        "current_node": nodes[chat.cursor.index].id,
+    }
+    value["title"] = beside.title(chat, origin.kept.get("title"))
+    if origin.kept and beside.grown(nodes):
+        value["update_time"] = max(each.node.added for each in nodes).timestamp()
+    return beside.with_ours(value, beside.about(chat, origin, origin.kept.get(beside.OURS)))
 
 
-def _content(content: JsonObject, where: str, repairs: Repairs) -> tuple[str | list[JsonObject], bool]:
-    """As ``_said``, of a content that is an object."""
-    kind, parts = content.get("content_type"), content.get("parts")
-    if isinstance(parts, list):
-        texts = [part for part in parts if isinstance(part, str)]
-        plain = len(parts) == 1 and len(texts) == 1 and not content.keys() - {"content_type", "parts"}
-        if len(texts) == len(parts):
-            return "\n\n".join(texts), not (plain and kind in ("text", None))
-        return [_part(part, where, repairs) for part in parts], True
-    lines = _thoughts(content) if kind == "thoughts" else _readable(content)
-    text = "\n\n".join(line for line in lines if line)
-    if not text:
-        repairs.append(Repair(where, f"content of type {str(kind)[:40]!r} without any text; kept as metadata"))
-    return text, True
+def _times(chat: Conversation, nodes: list[beside.Placed], kept: JsonObject) -> JsonObject:
+    """The times of a conversation that did not come from an export."""
+    if kept:
+        return {}
+    updated = max(each.node.added for each in nodes)
+    return {"create_time": chat.tree.root.added.timestamp(), "update_time": updated.timestamp()}
 
 
-def _part(part: Json, where: str, repairs: Repairs) -> JsonObject:
-    """One of several parts in the shape of the chat APIs, under the name that the export has for its type."""
-    if isinstance(part, str):
-        return {"type": "text", "text": part}
-    if not isinstance(part, dict):
-        repairs.append(Repair(where, f"a part of the content is {kind_of(part)}; kept as text"))
-        return {"type": "text", "text": "" if part is None else json_text(part)}
-    kind = part.get("content_type")
-    if kind == "audio_transcription" and isinstance(part.get("text"), str):
-        return {"type": "text", "text": part["text"]}
-    return carried({**part, "type": kind if isinstance(kind, str) else "unknown"}, where, repairs)
+def _written_node(each: beside.Placed, children: list[str]) -> JsonObject:
+    stood = beside.object_of(each.kept.get("node"))
+    left = stood.get(beside.OURS)
+    fields = {**stood, "id": each.id, "message": None, "parent": each.parent, "children": children}
+    if each.said is None:
+        return beside.with_ours(fields, beside.put_aside(each, None, left=left))
+    if _was_null(each):
+        return beside.with_ours(fields, beside.put_aside(each, EMPTY, hidden=True, left=left))
+    raw = _kept_message(each) if each.kept else _new_message(each)
+    read = _read(raw, "", [])
+    fields["message"] = raw
+    return beside.with_ours(fields, beside.put_aside(each, read.message, hidden=_is_hidden(read.fields), left=left))
 
 
-def _thoughts(content: JsonObject) -> Iterator[str]:
-    thoughts = content.get("thoughts")
-    for thought in thoughts if isinstance(thoughts, list) else ():
-        if isinstance(thought, dict):
-            yield from (text for key in ("summary", "content") if isinstance(text := thought.get(key), str))
+def _was_null(each: beside.Placed) -> bool:
+    """Whether the node had no message when it came, and still says nothing."""
+    if each.said is None or each.own or not each.node.hidden:
+        return False
+    return each.kept.keys() - TAKEN == {"id"} and each.said.to_chat() == EMPTY.to_chat()
 
 
-READABLE = (
-    "title",
-    "name",
-    "url",
-    "user_profile",
-    "user_instructions",
-    "model_set_context",
-    "summary",
-    "content",
-    "text",
-    "result",
-)
-"""The fields that hold text in the content types seen, in an order in which they read well."""
+def _kept_message(each: beside.Placed) -> JsonObject:
+    """The message as it came, as far as it still says the same."""
+    raw: JsonObject = {"id": each.kept.get("message_id", each.id), "author": _author(each), "content": _content(each)}
+    for name, field in each.kept.items():
+        stood = beside.unescaped(name, TAKEN)
+        if stood is not None and stood not in raw:
+            raw[stood] = field
+    return raw
 
 
-def _readable(content: JsonObject) -> Iterator[str]:
-    """The texts of a content without parts: code, output of tools, pages, contexts, and types not known yet."""
-    yield from (text for key in READABLE if isinstance(text := content.get(key), str))
+def _author(each: beside.Placed) -> Json:
+    if each.said is None:
+        return None
+    author: JsonObject = {"role": each.said.role, "name": each.said.name, "metadata": {}}
+    stood = each.kept.get("author", {})
+    return {**author, **stood} if isinstance(stood, dict) else stood
+
+
+def _content(each: beside.Placed) -> Json:
+    """The content as it came if it reads as what is said here; else one made of that."""
+    if each.said is None:
+        return None
+    if "content" in each.kept and said(each.kept, "", [])[0] == each.said.content:
+        return each.kept["content"]
+    return written(each.said.content)
+
+
+def _new_message(each: beside.Placed) -> JsonObject:
+    role = None if each.said is None else each.said.role
+    model = each.own.get("model")
+    metadata: JsonObject = {"model_slug": model} if isinstance(model, str) else {}
+    if each.node.hidden:
+        metadata["is_visually_hidden_from_conversation"] = True
+    return {
+        "id": each.id,
+        "author": _author(each),
+        "create_time": each.node.added.timestamp(),
+        "update_time": None,
+        "content": _content(each),
+        "status": "finished_successfully",
+        "end_turn": True if role == "assistant" else None,
+        "weight": 1.0,
+        "metadata": metadata,
+        "recipient": "all",
+        "channel": None,
+    }

@@ -44,6 +44,7 @@ __all__ = [
     "label_of",
     "mended",
     "moment",
+    "named_by_beginning",
     "source",
     "start",
     "title_of",
@@ -106,6 +107,22 @@ def fingerprint(outline: Outline) -> str:
 
 
 # What a reader needs.
+
+
+def named_by_beginning(outline: Outline) -> Outline:
+    """The outline with an id made of how it begins, if it has none.
+
+    What the first message says, its id and its time stay when the conversation grows, and so it is found again.
+    """
+    if outline.id:
+        return outline
+    silent = {turn.id for turn in outline.turns if turn.message is None}
+    for turn in outline.turns:
+        if turn.message is not None and (turn.parent is None or turn.parent in silent):
+            said = [outline.created, turn.id, turn.time, turn.message.to_chat()]
+            name = sha256(msgspec.json.encode(said, order="deterministic")).hexdigest()[:24]
+            return attrs.evolve(outline, id=f"{outline.format}-{name}")
+    return attrs.evolve(outline, id=None)
 
 
 def moment(value: float | str | None, what: str, where: str, repairs: Repairs) -> datetime | None:
@@ -300,7 +317,7 @@ def _filled(turn: Turn, format: str, where: str, repairs: Repairs, *, root: bool
     if message is None:
         repairs.append(Repair(place, "no message; an empty hidden system message keeps the chain whole"))
         message, hidden = Message("system", ""), True
-    message = attrs.evolve(message, metadata={format: metadata})
+    message = attrs.evolve(message, metadata={**message.metadata, format: metadata})
     return attrs.evolve(turn, message=message, hidden=hidden, metadata=metadata)
 
 
