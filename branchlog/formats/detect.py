@@ -101,6 +101,7 @@ READABLE = tuple(sorted({*(reader.FORMAT for reader in READERS), *(reader.FORMAT
 """The names of the formats that can be read."""
 
 WRITERS: tuple[Writer, ...] = (
+    chatgpt,
     dataknobs,
     chat_completions,
     fine_tuning,
