@@ -21,6 +21,7 @@ from branchlog.formats import (
     dataknobs,
     fine_tuning,
     oasst,
+    pi,
     preferences,
     sharegpt,
 )
@@ -94,6 +95,7 @@ RECORD_READERS: tuple[RecordReader, ...] = (
     chat_completions,
     sharegpt,
     claude_code,
+    pi,
 )
 """Every format of which a conversation may be several values. One that is a reader too reads whole files as this."""
 
