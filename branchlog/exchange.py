@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
-from branchlog import intake
+from branchlog import archive, intake
 from branchlog._core.message import Json
 from branchlog.conversation import Conversation
 from branchlog.errors import (
@@ -32,6 +32,7 @@ from branchlog.errors import (
     ConversationNotFound,
     InvalidInput,
     LogClosed,
+    SchemaVersionError,
     UnreadableFile,
     VersionConflict,
 )
@@ -54,6 +55,9 @@ Progress: TypeAlias = Callable[[int, int], None]
 """Told how many bytes of a file are done, and how many there are."""
 
 Outcome: TypeAlias = Literal["added", "grown", "unchanged"]
+
+BEGIN_BYTES = 4_096
+"""The beginning of a file, by which an archive is told."""
 
 ATTEMPTS_MAX = 10
 """How often one conversation is placed anew when another writer comes first; more is not bad luck any more."""
@@ -118,17 +122,39 @@ def import_source(
     """Bring one file in, which may be a member of an archive; otherwise as ``import_file``."""
     tally = _Tally(path=source.name, strict=strict)
     with source.open() as file:
+        begin = file.read(BEGIN_BYTES)
+    with source.open() as file:
         try:
+            if archive.begins(begin):
+                return _import_archive(store, source, file, progress)
             records = document.records(file, detect.is_known, tally.skipped)
             for each in detect.conversations(records, PurePosixPath(source.name).stem):
                 _import_one(store, each, tally)
                 if progress is not None:
                     progress(min(file.done_bytes, source.size_bytes), source.size_bytes)
-        except InvalidInput as error:
+        except (InvalidInput, SchemaVersionError) as error:
             raise UnreadableFile(source.name, str(error)) from error
     if progress is not None:
         progress(source.size_bytes, source.size_bytes)
     return tally.report()
+
+
+def _import_archive(store: Store, source: intake.Source, file: intake.Stream, progress: Progress | None) -> FileReport:
+    def told() -> None:
+        if progress is not None:
+            progress(min(file.done_bytes, source.size_bytes), source.size_bytes)
+
+    arrival = archive.read_archive(store, file, progress=told)
+    return FileReport(
+        path=source.name,
+        format=archive.FORMAT,
+        added=arrival.added,
+        grown=arrival.grown,
+        unchanged=arrival.unchanged,
+        nodes=arrival.nodes,
+        branches=arrival.branches,
+        skipped=tuple(arrival.skipped),
+    )
 
 
 def import_files(

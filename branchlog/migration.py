@@ -8,14 +8,14 @@ copied again, so a migration that was stopped goes on where it was. In the end b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
 import attrs
 from msgspec.structs import replace
 
 from branchlog import _steps
-from branchlog._core.codec import encode_events
+from branchlog._core.codec import Codec, encode_events
 from branchlog._core.events import AnyEvent, NodeAdded
 from branchlog._core.projection import parts
 from branchlog._core.rebase import readdressed
@@ -56,11 +56,15 @@ def migrate(source: Store, target: Store, *, progress: Progress | None = None) -
     """
     if source.log is target.log:
         raise InvalidInput("the source and the target of a migration are the same store")
-    copying = _Copying(source, target)
-    for appends, events in copying.groups(progress):
-        copying.write(appends)
-        copying.copied(len(appends), events)
-    differences = list(copying.compare())
+    copying = Copying(target, source._home.codec)
+    total = sum(summary.version for summary in every(source))
+    done = 0
+    for commits in _pages(source):
+        copying.copy(commits)
+        done += sum(commit.count for commit in commits)
+        if progress:
+            progress(done, max(done, total))
+    differences = list(_compare(source, target, copying.streams))
     return Migration(
         conversations=len(copying.streams),
         copied_commits=copying.copied_commits,
@@ -84,19 +88,25 @@ class _Stream:
 
 
 @attrs.define
-class _Copying:
-    """One run of a migration."""
+class Copying:
+    """Commits on their way into a store: those that it lacks, each behind the one that it follows.
 
-    source: Store
+    ``codec`` takes up those of an earlier schema; without one all are copied to the letter.
+    """
+
     target: Store
+    codec: Codec | None = None
     streams: dict[str, _Stream] = attrs.field(factory=dict)
     copied_commits: int = 0
     copied_events: int = 0
     taken_up: int = 0
 
-    def copied(self, commits: int, events: int) -> None:
-        self.copied_commits += commits
-        self.copied_events += events
+    def copy(self, commits: Iterable[Commit]) -> None:
+        """Bring in what the target lacks of these commits, in one transaction where nothing is to be erased.
+
+        Raises ``AlreadyExists`` where the target has another conversation of the same id, or one that went on.
+        """
+        self.write([append for commit in commits if (append := self.append_of(commit))])
 
     def write(self, appends: list[Append]) -> None:
         """Append to the target, and erase there what was erased in the source since it was copied."""
@@ -112,26 +122,19 @@ class _Copying:
             else:
                 together.append(append)
         self._write_group(together)
+        self.copied_commits += len(appends)
+        self.copied_events += sum(append.commit.count for append in appends)
 
     def _write_group(self, appends: list[Append]) -> None:
-        for outcome in self.target.log.append_group(appends):
+        for outcome in self.target.log.append_group(appends) if appends else ():
             if isinstance(outcome, Exception):
                 raise outcome
 
-    def groups(self, progress: Progress | None) -> Iterator[tuple[list[Append], int]]:
-        """The appends that the target lacks, a transaction's worth at a time, and how many events they hold."""
-        total = sum(summary.version for summary in _all(self.source))
-        done = position = 0
-        while commits := self.source.log.read_all(after=position, limit=GROUP_COMMITS):
-            position = commits[-1].position
-            appends = [append for commit in commits if (append := self._append(commit))]
-            if appends:
-                yield appends, sum(append.commit.count for append in appends)
-            done += sum(commit.count for commit in commits)
-            if progress:
-                progress(done, max(done, total))
+    def append_of(self, commit: Commit) -> Append | None:
+        """The append of a commit that follows those given before; None if the target has it, or it means nothing now.
 
-    def _append(self, commit: Commit) -> Append | None:
+        Raises ``AlreadyExists`` as ``copy`` does.
+        """
         stream = self.streams.get(commit.stream)
         if stream is None:
             stream = self.streams[commit.stream] = self._begun(commit.stream)
@@ -167,9 +170,9 @@ class _Copying:
 
     def _copy(self, stream: _Stream, commit: Commit) -> Commit | None:
         """The commit as the target has it; None where nothing of it has a meaning now."""
-        codec = self.source._home.codec
-        known = codec.vocabulary.released - {codec.vocabulary.current}
-        if commit.schema.partition("+")[0] not in known and not stream.versions:
+        codec = self.codec
+        known = codec.vocabulary.released - {codec.vocabulary.current} if codec else ()
+        if codec is None or (commit.schema.partition("+")[0] not in known and not stream.versions):
             if commit.previous == stream.head.checksum:
                 return replace(commit, position=0)
             return seal(
@@ -182,7 +185,7 @@ class _Copying:
                 data=commit.data,
             )
         self.taken_up += 1
-        events = self._lifted(stream, commit)
+        events = _lifted(codec, stream, commit)
         if not events:
             return None
         return seal(
@@ -195,36 +198,47 @@ class _Copying:
             data=encode_events(events),
         )
 
-    def _lifted(self, stream: _Stream, commit: Commit) -> list[AnyEvent]:
-        """The events of a commit in the present vocabulary, about the versions that nodes have in the target."""
-        codec = self.source._home.codec
-        if codec.vocabulary.is_later(commit.schema.partition("+")[0]):
-            raise InvalidInput(
-                f"{commit.stream!r} has events of a later schema behind events that were taken up: "
-                "upgrade branchlog, then migrate"
-            )
-        lifted: list[AnyEvent] = []
-        for version, stored in enumerate(codec.decode(commit), commit.first):
-            for event in parts(stored):
-                lifted.append(readdressed(event, stream.later))
-                if isinstance(event, NodeAdded) or version not in stream.versions:
-                    stream.versions[version] = stream.head.version + len(lifted)
-        return lifted
 
-    def compare(self) -> Iterator[tuple[str, str]]:
-        """Fold each conversation in both stores, say what differs, and put the target's catalog right."""
-        for id in self.streams:
-            one = self._loaded(self.source, id)
-            other = self._loaded(self.target, id)
-            for difference in different(one._state, other._state):
-                yield id, difference
-            self.target.log.put_entry(_steps.entry_of(other, other.version))
-
-    def _loaded(self, store: Store, id: str) -> Conversation:
-        return _steps.run(store.log, _steps.load_whole(store._home, id))
+def _lifted(codec: Codec, stream: _Stream, commit: Commit) -> list[AnyEvent]:
+    """The events of a commit in the present vocabulary, about the versions that nodes have in the target."""
+    if codec.vocabulary.is_later(commit.schema.partition("+")[0]):
+        raise InvalidInput(
+            f"{commit.stream!r} has events of a later schema behind events that were taken up: "
+            "upgrade branchlog, then migrate"
+        )
+    lifted: list[AnyEvent] = []
+    for version, stored in enumerate(codec.decode(commit), commit.first):
+        for event in parts(stored):
+            lifted.append(readdressed(event, stream.later))
+            if isinstance(event, NodeAdded) or version not in stream.versions:
+                stream.versions[version] = stream.head.version + len(lifted)
+    return lifted
 
 
-def _all(store: Store) -> Iterator[_steps.Summary]:
+def _pages(source: Store) -> Iterator[list[Commit]]:
+    """The commits of a store, in the order of their positions."""
+    position = 0
+    while commits := source.log.read_all(after=position, limit=GROUP_COMMITS):
+        position = commits[-1].position
+        yield commits
+
+
+def _compare(source: Store, target: Store, ids: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Fold each conversation in both stores, say what differs, and put the target's catalog right."""
+    for id in ids:
+        one = _loaded(source, id)
+        other = _loaded(target, id)
+        for difference in different(one._state, other._state):
+            yield id, difference
+        target.log.put_entry(_steps.entry_of(other, other.version))
+
+
+def _loaded(store: Store, id: str) -> Conversation:
+    return _steps.run(store.log, _steps.load_whole(store._home, id))
+
+
+def every(store: Store) -> Iterator[_steps.Summary]:
+    """What a listing says of each conversation of a store, in order of ids."""
     page = store.list(order="id", limit=500)
     yield from page
     while page.next:
