@@ -13,12 +13,14 @@ from uuid import NAMESPACE_URL, uuid5
 import attrs
 
 from branchlog._core.decide import RATING_MAX, RATING_MIN
+from branchlog._core.events import MAIN
+from branchlog._core.expression import is_name
 from branchlog._core.message import Json, Message, same_json
 from branchlog._core.tree import Node
 from branchlog.conversation import Conversation
 from branchlog.errors import InvalidMessage
 from branchlog.formats.carry import JsonObject, Repair, Repairs, free
-from branchlog.formats.outline import title_of
+from branchlog.formats.outline import Turn, title_of
 
 OURS = "branchlog"
 """The key under which it stands."""
@@ -58,12 +60,18 @@ class Taken:
     rating: float | None
     hidden: bool
     rest: JsonObject
+    label: str | None
+    bookmark: bool
+
+    def onto(self, turn: Turn) -> Turn:
+        """The turn with what was said about it."""
+        return attrs.evolve(turn, rating=self.rating, hidden=self.hidden, label=self.label, bookmark=self.bookmark)
 
 
 def taken_back(
     ours: JsonObject, message: Message, where: str, repairs: Repairs, *, rating: float | None = None, hidden: bool
 ) -> Taken:
-    """The message, rating and hiding that a shape says, as what stands beside it corrects them."""
+    """The message, rating and hiding that a shape says, as what stands beside it corrects and completes them."""
     rest = dict(ours)
     if "message" in rest:
         changes = object_of(rest["message"])
@@ -77,7 +85,13 @@ def taken_back(
         rating = rest.pop("rating")
     if isinstance(rest.get("hidden"), bool):
         hidden = rest.pop("hidden")
-    return Taken(message, rating, hidden, rest)
+    bookmark = rest.get("bookmark") is True and rest.pop("bookmark")
+    label = rest.pop("label") if _is_label(rest.get("label")) else None
+    return Taken(message, rating, hidden, rest, label, bookmark)
+
+
+def _is_label(value: Json) -> bool:
+    return isinstance(value, str) and value != MAIN and is_name(value)
 
 
 def is_rating(value: Json) -> bool:

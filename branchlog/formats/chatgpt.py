@@ -158,19 +158,18 @@ def _turn(entry: _Entry, parent: str | None, where: str, repairs: Repairs) -> Tu
     if raw is None:
         taken = beside.taken_back(ours, EMPTY, place, repairs, hidden=False)
         rest = _with_node({}, entry.rest, taken)
-        return Turn(id=entry.id, parent=parent, rating=taken.rating, hidden=taken.hidden, metadata=rest)
+        return taken.onto(Turn(id=entry.id, parent=parent, metadata=rest))
     read = _read(raw, place, repairs)
     taken = beside.taken_back(ours, read.message, place, repairs, hidden=_is_hidden(read.fields))
-    return Turn(
+    turn = Turn(
         id=entry.id,
         parent=parent,
         message=taken.message,
         time=moment(read.fields.create_time, "create_time", place, repairs),
-        rating=taken.rating,
-        hidden=taken.hidden,
         aside=read.aside,
         metadata=_with_node(_metadata(entry.id, raw, read), entry.rest, taken),
     )
+    return taken.onto(turn)
 
 
 def _with_node(metadata: JsonObject, rest: JsonObject, taken: beside.Taken) -> JsonObject:

@@ -67,13 +67,18 @@ def change(draw, chat):
         chat.annotate(draw(nodes), hidden=draw(st.booleans()))
         chat.annotate(draw(nodes), bookmark=True, metadata=draw(objects))
     if draw(st.booleans()):
+        chat.annotate(draw(nodes), label="best")
+    if draw(st.booleans()):
         chat.redact(draw(nodes))
     chat.move(draw(nodes))
 
 
 def shape(chat):
     """What a tree says, in order, and where it stands."""
-    nodes = {node.id: (node.message and node.message.to_chat(), node.rating, node.hidden) for node in chat.tree.walk()}
+    nodes = {
+        node.id: (node.message and node.message.to_chat(), node.rating, node.hidden, node.label, node.bookmark)
+        for node in chat.tree.walk()
+    }
     return nodes, chat.cursor.id, chat.title
 
 
