@@ -6,7 +6,10 @@ A single plain text is a text.
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 import attrs
+import msgspec
 
 from branchlog._core.message import Json
 from branchlog.formats.carry import JsonObject, Repair, Repairs, json_text, kind_of, tool_call
@@ -14,12 +17,16 @@ from branchlog.formats.carry import JsonObject, Repair, Repairs, json_text, kind
 
 @attrs.frozen
 class CallShape:
-    """How a block says a call: its ``type``, and the names of the fields for id, name and arguments."""
+    """How a block says a call: its ``type``, and the names of the fields for id, name and arguments.
+
+    ``text`` is that of a field which has the arguments as text, if there is one.
+    """
 
     type: str
     id: str
     name: str
     arguments: str
+    text: str | None = None
 
 
 @attrs.frozen
@@ -63,8 +70,11 @@ def _of_blocks(blocks: list[Json], shape: CallShape, where: str, repairs: Repair
 def _call(block: Json, shape: CallShape) -> JsonObject | None:
     if not isinstance(block, dict) or block.get("type") != shape.type or not isinstance(block.get(shape.name), str):
         return None
-    id = block.get(shape.id)
-    return tool_call(id if isinstance(id, str) else None, block[shape.name], block.get(shape.arguments))
+    id, text = block.get(shape.id), block.get(shape.text) if shape.text else None
+    call = tool_call(id if isinstance(id, str) else None, block[shape.name], block.get(shape.arguments))
+    if isinstance(text, str):
+        call["function"]["arguments"] = text
+    return call
 
 
 def part_of(block: Json, where: str, repairs: Repairs) -> JsonObject:
@@ -89,3 +99,12 @@ def _content(parts: list[JsonObject], calls: list[JsonObject]) -> str | list[Jso
 def is_plain(part: JsonObject) -> bool:
     """Whether this part is a text and nothing else."""
     return part.keys() == {"type", "text"} and part["type"] == "text" and isinstance(part["text"], str)
+
+
+def name_of(told: Json) -> str:
+    """A name made of what is said, the same each time, for what has none."""
+    try:
+        data = msgspec.json.encode(told, order="deterministic")
+    except (ValueError, TypeError, RecursionError, OverflowError):
+        data = ascii(told).encode()
+    return sha256(data).hexdigest()[:24]

@@ -16,14 +16,12 @@ A file is held as a whole: a record may refer to any one before it, and conversa
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from hashlib import sha256
 from typing import Any, TypeAlias
 
 import attrs
-import msgspec
 
 from branchlog._core.message import Json
-from branchlog.formats.blocks import CallShape, Said, said
+from branchlog.formats.blocks import CallShape, Said, name_of, said
 from branchlog.formats.carry import JsonObject, Repair, Repairs, Skipped, carried_text, free, kind_of, message, shaped
 from branchlog.formats.outline import Outline, Turn, described, moment, title_of
 
@@ -339,17 +337,7 @@ def _name(entries: list[_Entry]) -> None:
 
 def _derived(entry: _Entry) -> str:
     spoken = entry.fields.message or {}
-    told = [entry.parent, entry.raw.get("type"), spoken.get("role"), spoken.get("content")]
-    return sha256(msgspec.json.encode(_hashable(told), order="deterministic")).hexdigest()[:24]
-
-
-def _hashable(value: Json) -> Json:
-    """The value, or its description where JSON has none of it."""
-    try:
-        msgspec.json.encode(value)
-    except (ValueError, TypeError, RecursionError, OverflowError):
-        return ascii(value)
-    return value
+    return name_of([entry.parent, entry.raw.get("type"), spoken.get("role"), spoken.get("content")])
 
 
 def _results_in_line(entries: list[_Entry]) -> None:

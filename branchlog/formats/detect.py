@@ -15,6 +15,7 @@ from branchlog._core.message import Json
 from branchlog.conversation import Conversation
 from branchlog.errors import BranchlogError, InvalidInput
 from branchlog.formats import (
+    assistant_ui,
     chat_completions,
     chatgpt,
     claude_code,
@@ -88,6 +89,7 @@ READERS: tuple[Reader, ...] = (
     dataknobs,
     chat_completions,
     sharegpt,
+    assistant_ui,
 )
 """Every format of which each value is a conversation. No value is recognised by two."""
 
@@ -108,6 +110,7 @@ WRITERS: tuple[Writer, ...] = (
     chat_completions,
     fine_tuning,
     preferences,
+    assistant_ui,
 )
 """Every format that can be written."""
 

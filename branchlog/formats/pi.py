@@ -13,14 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from hashlib import sha256
 from typing import Any, TypeAlias
 
 import attrs
-import msgspec
 
 from branchlog._core.message import Json
-from branchlog.formats.blocks import CallShape, Said, said
+from branchlog.formats.blocks import CallShape, Said, name_of, said
 from branchlog.formats.carry import JsonObject, Repair, Repairs, Skipped, carried_text, free, message, shaped
 from branchlog.formats.outline import Outline, Turn, described, label_of, moment, title_of
 
@@ -170,17 +168,9 @@ def _name(entries: list[_Entry]) -> None:
     taken = {entry.fields.id for entry in entries if entry.fields.id}
     above = ""
     for entry in entries:
-        entry.id = entry.fields.id or free(_derived(above, entry.raw), taken)
+        entry.id = entry.fields.id or free(name_of([above, entry.raw]), taken)
         taken.add(entry.id)
         above = entry.id
-
-
-def _derived(above: str, raw: JsonObject) -> str:
-    try:
-        told = msgspec.json.encode([above, raw], order="deterministic")
-    except (ValueError, TypeError, RecursionError, OverflowError):
-        told = ascii((above, raw)).encode()
-    return sha256(told).hexdigest()[:24]
 
 
 def _hang(entries: list[_Entry], *, linear: bool) -> None:
