@@ -15,7 +15,7 @@ from typing import Any, TypeAlias, TypeVar, get_origin
 import attrs
 import cattrs
 
-from branchlog._core.message import DEPTH_MAX, INTEGER_MAX, INTEGER_MIN, Json, Message, check_json, check_role
+from branchlog._core.message import DEPTH_MAX, INTEGER_MAX, INTEGER_MIN, Json, Message, check_role, is_carried
 from branchlog.errors import InvalidMessage
 
 T = TypeVar("T")
@@ -147,26 +147,10 @@ def kind_of(value: object) -> str:
 
 def carried(value: JsonObject, where: str, repairs: Repairs) -> JsonObject:
     """A JSON object as metadata can hold it; what it cannot hold is kept as text and reported."""
-    try:
-        check_json(value, "it")
-        if not _is_deep(value):
-            return value
-    except InvalidMessage:
-        pass
+    if is_carried(value, DEPTH_MAX - METADATA_DEPTH):
+        return value
     cleaned: JsonObject = _cleaned(value, METADATA_DEPTH, where, repairs)
     return cleaned
-
-
-def _is_deep(value: Json) -> bool:
-    """Whether it would be nested too deeply with the containers around it."""
-    todo: list[tuple[Json, int]] = [(value, METADATA_DEPTH)]
-    while todo:
-        value, depth = todo.pop()
-        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-        if depth > DEPTH_MAX:
-            return True
-        todo.extend((each, depth + 1) for each in inner if isinstance(each, dict | list))
-    return False
 
 
 def _cleaned(value: Json, depth: int, where: str, repairs: Repairs) -> Json:
