@@ -18,6 +18,7 @@ from branchlog.formats import (
     assistant_ui,
     chat_completions,
     chatgpt,
+    claude_ai,
     claude_code,
     dataknobs,
     fine_tuning,
@@ -85,6 +86,7 @@ class Writer(Protocol):
 
 READERS: tuple[Reader, ...] = (
     chatgpt,
+    claude_ai,
     oasst,
     dataknobs,
     chat_completions,
@@ -94,6 +96,7 @@ READERS: tuple[Reader, ...] = (
 """Every format of which each value is a conversation. No value is recognised by two."""
 
 RECORD_READERS: tuple[RecordReader, ...] = (
+    oasst,
     chat_completions,
     sharegpt,
     claude_code,
@@ -110,6 +113,7 @@ WRITERS: tuple[Writer, ...] = (
     chat_completions,
     fine_tuning,
     preferences,
+    oasst,
     assistant_ui,
 )
 """Every format that can be written."""
