@@ -22,6 +22,7 @@ from branchlog.formats import (
     claude_code,
     dataknobs,
     fine_tuning,
+    loom,
     oasst,
     pi,
     preferences,
@@ -92,6 +93,7 @@ READERS: tuple[Reader, ...] = (
     chat_completions,
     sharegpt,
     assistant_ui,
+    loom,
 )
 """Every format of which each value is a conversation. No value is recognised by two."""
 
@@ -101,6 +103,7 @@ RECORD_READERS: tuple[RecordReader, ...] = (
     sharegpt,
     claude_code,
     pi,
+    loom,
 )
 """Every format of which a conversation may be several values. One that is a reader too reads whole files as this."""
 
