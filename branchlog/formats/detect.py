@@ -24,6 +24,7 @@ from branchlog.formats import (
     fine_tuning,
     loom,
     oasst,
+    oasst_sampling,
     pi,
     preferences,
     sharegpt,
@@ -104,6 +105,7 @@ RECORD_READERS: tuple[RecordReader, ...] = (
     claude_code,
     pi,
     loom,
+    oasst_sampling,
 )
 """Every format of which a conversation may be several values. One that is a reader too reads whole files as this."""
 
