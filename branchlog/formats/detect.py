@@ -22,12 +22,18 @@ from branchlog.formats import (
     claude_code,
     dataknobs,
     fine_tuning,
+    graphviz,
+    librechat,
     loom,
+    markdown,
+    mermaid,
     oasst,
     oasst_sampling,
     pi,
     preferences,
     sharegpt,
+    sillytavern,
+    webpage,
 )
 from branchlog.formats.carry import Skipped
 from branchlog.formats.outline import Join, Outline, Repairs, described
@@ -95,6 +101,7 @@ READERS: tuple[Reader, ...] = (
     sharegpt,
     assistant_ui,
     loom,
+    librechat,
 )
 """Every format of which each value is a conversation. No value is recognised by two."""
 
@@ -106,6 +113,7 @@ RECORD_READERS: tuple[RecordReader, ...] = (
     pi,
     loom,
     oasst_sampling,
+    sillytavern,
 )
 """Every format of which a conversation may be several values. One that is a reader too reads whole files as this."""
 
@@ -120,6 +128,10 @@ WRITERS: tuple[Writer, ...] = (
     preferences,
     oasst,
     assistant_ui,
+    markdown,
+    webpage,
+    mermaid,
+    graphviz,
 )
 """Every format that can be written."""
 
