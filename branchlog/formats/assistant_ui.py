@@ -21,7 +21,7 @@ from branchlog.errors import InvalidInput
 from branchlog.formats import beside
 from branchlog.formats.blocks import CallShape, name_of, said
 from branchlog.formats.carry import JsonObject, Repair, Repairs, carried_text, free, kind_of, message, shaped
-from branchlog.formats.outline import Join, Outline, Turn, described, moment, title_of
+from branchlog.formats.outline import Join, Outline, Turn, described, moment, seconds, title_of
 
 FORMAT = "assistant-ui"
 JOIN: Join = "array"
@@ -142,7 +142,7 @@ def _turn(item: JsonObject, place: str, taken: set[str], repairs: Repairs) -> Tu
 def _seconds(value: Json) -> float | str | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
-    return value / 1_000 if not isinstance(value, str) and value > MILLISECONDS_MIN else value
+    return seconds(value) if not isinstance(value, str) and value > MILLISECONDS_MIN else value
 
 
 def _read(raw: JsonObject, where: str, repairs: Repairs) -> tuple[Message, float | None]:

@@ -44,6 +44,7 @@ __all__ = [
     "label_of",
     "mended",
     "moment",
+    "seconds",
     "named_by_beginning",
     "source",
     "start",
@@ -59,6 +60,9 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 SECONDS_MAX = 253_402_300_799
 """The last second of the year 9999, where ``datetime`` ends."""
+
+MILLISECONDS_MAX = 10**18
+"""Beyond all times, and still a number that can be divided."""
 
 
 @attrs.frozen(kw_only=True)
@@ -142,6 +146,11 @@ def moment(value: float | str | None, what: str, where: str, repairs: Repairs) -
     return None
 
 
+def seconds(milliseconds: float) -> float:
+    """A time in milliseconds as ``moment`` takes it, however large."""
+    return max(-MILLISECONDS_MAX, min(milliseconds, MILLISECONDS_MAX)) / 1_000
+
+
 def title_of(title: str | None, where: str, repairs: Repairs) -> str | None:
     """A title as a conversation can have it."""
     if title is None:
@@ -159,18 +168,18 @@ UNFIT_FOR_A_LABEL = re.compile(r"[^\w./-]+")
 
 
 def label_of(text: str, where: str, repairs: Repairs) -> str | None:
-    """A label as a node can have it: an underscore stands for what it cannot hold. None where nothing is left."""
+    """A label as a node can have it: an underscore stands for what it cannot hold, and the metadata has the original.
+
+    None where nothing usable is left, which is reported.
+    """
     label = UNFIT_FOR_A_LABEL.sub("_", text).strip("_")
     if label and not label[0].isalpha():
         label = f"n{label}"
     label = label[:NAME_LENGTH_MAX]
-    usable = is_name(label) and label != MAIN
-    if label != text or not usable:
-        became = f"it is {label!r} here" if usable else "left out"
-        repairs.append(
-            Repair(where, f"the label {shortened(text)!r} cannot be one; {became}, and it is kept as metadata")
-        )
-    return label if usable else None
+    if is_name(label) and label != MAIN:
+        return label
+    repairs.append(Repair(where, f"the label {shortened(text)!r} cannot be one; left out, and kept as metadata"))
+    return None
 
 
 def shortened(text: str) -> str:

@@ -20,7 +20,7 @@ import attrs
 from branchlog._core.message import Json
 from branchlog.formats.blocks import CallShape, Said, name_of, said
 from branchlog.formats.carry import JsonObject, Repair, Repairs, Skipped, carried_text, free, message, shaped
-from branchlog.formats.outline import Outline, Turn, described, label_of, moment, title_of
+from branchlog.formats.outline import Outline, Turn, described, label_of, moment, seconds, title_of
 
 FORMAT = "pi"
 
@@ -310,5 +310,5 @@ def _time(entry: _Entry, spoken: JsonObject, where: str, repairs: Repairs) -> da
     time = moment(entry.fields.timestamp, "timestamp", where, repairs)
     stamp = spoken.get("timestamp")
     if time is None and isinstance(stamp, int | float) and not isinstance(stamp, bool):
-        return moment(stamp / 1_000, "timestamp", where, repairs)
+        return moment(seconds(stamp), "timestamp", where, repairs)
     return time
