@@ -7,6 +7,7 @@ later export. It reads back what it has written: only what that does not say goe
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import sha256
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -19,7 +20,7 @@ from branchlog._core.message import Json, Message, same_json
 from branchlog._core.tree import Node
 from branchlog.conversation import Conversation
 from branchlog.errors import InvalidMessage
-from branchlog.formats.carry import JsonObject, Repair, Repairs, free
+from branchlog.formats.carry import JsonObject, Repair, Repairs, free, json_text
 from branchlog.formats.outline import Turn, title_of
 
 OURS = "branchlog"
@@ -32,6 +33,11 @@ FIELDS = ("role", "content", "name", "tool_calls", "tool_call_id")
 def object_of(value: Json) -> JsonObject:
     """The value if it is an object, else an empty one."""
     return value if isinstance(value, dict) else {}
+
+
+def made_id(parent: str, said: Json) -> str:
+    """An id for what came without one, the same in every later export: of the parent's, and of what is said."""
+    return sha256(parent.encode("utf-8", "surrogatepass") + json_text(said).encode()).hexdigest()[:24]
 
 
 # Names that are taken.
@@ -104,8 +110,9 @@ def is_rating(value: Json) -> bool:
 
 @attrs.frozen
 class Origin:
-    """Where a conversation comes from, if it is of the format that is written; ``own`` is the metadata that is ours."""
+    """Where a conversation comes from, if it came by the format that is written; ``own`` is its other metadata."""
 
+    came_so: bool
     id: str | None
     kept: JsonObject
     root: JsonObject
@@ -117,12 +124,10 @@ def origin(chat: Conversation, format: str) -> Origin:
     metadata = chat.metadata
     source = object_of(metadata.get("source"))
     if source.get("format") != format:
-        return Origin(None, {}, {}, metadata)
+        return Origin(False, None, {}, {}, metadata)
     own = {name: value for name, value in metadata.items() if name not in ("source", "root", format)}
-    id = source.get("id")
-    return Origin(
-        id if isinstance(id, str) else None, object_of(metadata.get(format)), object_of(metadata.get("root")), own
-    )
+    id, kept, root = source.get("id"), object_of(metadata.get(format)), object_of(metadata.get("root"))
+    return Origin(True, id if isinstance(id, str) else None, kept, root, own)
 
 
 @attrs.frozen
@@ -147,7 +152,7 @@ def placed(chat: Conversation, format: str, root: JsonObject) -> list[Placed]:
         kept = _kept(said, format) if said is not None else root
         id = kept.get("id")
         if not isinstance(id, str) or id in taken:
-            id, kept = free(_made_id(chat, node, parent), taken), {}
+            id, kept = free(_named_by_place(chat, node, parent), taken), {}
         taken.add(id)
         own = {} if said is None else {key: each for key, each in said.metadata.items() if not kept or key != format}
         all_placed.append(Placed(node, said, id, parent, kept, own))
@@ -158,7 +163,7 @@ def _kept(said: Message, format: str) -> JsonObject:
     return object_of(said.metadata.get(format))
 
 
-def _made_id(chat: Conversation, node: Node, parent: str | None) -> str:
+def _named_by_place(chat: Conversation, node: Node, parent: str | None) -> str:
     return str(uuid5(NAMESPACE_URL, chat.id if parent is None else f"{parent}/{node.ordinal}"))
 
 

@@ -246,22 +246,20 @@ def write(chat: Conversation) -> JsonObject:
     named = {} if origin.kept.get("id") or origin.kept.get("conversation_id") else {"id": id, "conversation_id": id}
     value = {
         "title": None,
-        **_times(chat, nodes, origin.kept),
+        **({} if origin.came_so else _times(chat, nodes)),
         **origin.kept,
         "mapping": mapping,
         **named,
         "current_node": nodes[chat.cursor.index].id,
     }
     value["title"] = beside.title(chat, origin.kept.get("title"))
-    if origin.kept and beside.grown(nodes):
+    if origin.came_so and beside.grown(nodes):
         value["update_time"] = max(each.node.added for each in nodes).timestamp()
     return beside.with_ours(value, beside.about(chat, origin, origin.kept.get(beside.OURS)))
 
 
-def _times(chat: Conversation, nodes: list[beside.Placed], kept: JsonObject) -> JsonObject:
+def _times(chat: Conversation, nodes: list[beside.Placed]) -> JsonObject:
     """The times of a conversation that did not come from an export."""
-    if kept:
-        return {}
     updated = max(each.node.added for each in nodes)
     return {"create_time": chat.tree.root.added.timestamp(), "update_time": updated.timestamp()}
 

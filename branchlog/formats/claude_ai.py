@@ -11,14 +11,13 @@ Two human messages in a row may be an edit as well as a second thought: nothing 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from hashlib import sha256
 from typing import Any
 
 import attrs
 
-from branchlog._core.message import Json, Message, canonical
+from branchlog._core.message import Json
 from branchlog.errors import InvalidInput
-from branchlog.formats.beside import escaped
+from branchlog.formats.beside import escaped, made_id
 from branchlog.formats.blocks import part_of
 from branchlog.formats.carry import (
     JsonObject,
@@ -204,7 +203,7 @@ def _turn(entry: _Entry, parent: str, taken: set[str], repairs: Repairs) -> Turn
     if fields.uuid:
         id = carried_text(fields.uuid, place, repairs)
     else:
-        id = free(_made_id(parent, made), taken)
+        id = free(made_id(parent, made.to_chat()), taken)
         repairs.append(Repair(place, "no uuid; it is named by what it says"))
         metadata |= {"uuid": entry.raw["uuid"]} if "uuid" in entry.raw else {}
     return Turn(
@@ -215,11 +214,6 @@ def _turn(entry: _Entry, parent: str, taken: set[str], repairs: Repairs) -> Turn
         aside=said.kept.get("content") is fields.content is not None,
         metadata=metadata,
     )
-
-
-def _made_id(parent: str, made: Message) -> str:
-    """An id that is the same in every later export: of the parent's, and what is said."""
-    return sha256(parent.encode() + canonical(made.to_chat())).hexdigest()[:24]
 
 
 @attrs.frozen

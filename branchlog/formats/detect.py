@@ -28,6 +28,7 @@ from branchlog.formats import (
     markdown,
     mermaid,
     oasst,
+    openwebui,
     oasst_sampling,
     pi,
     preferences,
@@ -95,6 +96,7 @@ class Writer(Protocol):
 READERS: tuple[Reader, ...] = (
     chatgpt,
     claude_ai,
+    openwebui,
     oasst,
     dataknobs,
     chat_completions,
@@ -122,6 +124,7 @@ READABLE = tuple(sorted({*(reader.FORMAT for reader in READERS), *(reader.FORMAT
 
 WRITERS: tuple[Writer, ...] = (
     chatgpt,
+    openwebui,
     dataknobs,
     chat_completions,
     fine_tuning,
