@@ -44,22 +44,24 @@ def read_records(records: Iterable[tuple[str, Json]], name: str) -> Iterator[Fou
             yield Skipped(where, f"not a sampling report: {described(value)}")
             continue
         about = {key: field for key, field in value.items() if key != "prompts"}
+        seen: Counter[str] = Counter()
         for number, sampled in enumerate(value["prompts"], 1):
             place = f"{where}, prompt {number}"
             try:
-                yield (place, *_read(sampled, about, place))
+                yield (place, *_read(sampled, about, place, seen))
             except InvalidInput as error:
                 yield Skipped(place, str(error))
 
 
-def _read(sampled: Json, about: JsonObject, where: str) -> tuple[Outline, Repairs]:
+def _read(sampled: Json, about: JsonObject, where: str, seen: Counter[str]) -> tuple[Outline, Repairs]:
     if not _is_sampled(sampled) or not isinstance(sampled["prompt"], str):
         raise InvalidInput(f"not a prompt with results: {described(sampled)}")
     repairs: Repairs = []
     about = carried(about, where, repairs)
     rest = carried({key: field for key, field in sampled.items() if key not in ("prompt", "results")}, where, repairs)
     made = message("user", sampled["prompt"], where, repairs)
-    prompt = Turn(id=_id(about, made.text), message=made, metadata=rest)
+    seen[made.text] += 1
+    prompt = Turn(id=_id(about, made.text, seen[made.text]), message=made, metadata=rest)
     date = about.get("date")
     turns = [prompt, *_replies(prompt.id, sampled["results"], where, repairs)]
     created = moment(date if isinstance(date, str) else None, "date", where, repairs)

@@ -78,6 +78,13 @@ def test_what_the_report_says_of_itself_is_kept_with_each_prompt(bring):
     assert chat.tree.root.added.year == 2023
 
 
+def test_a_prompt_that_stands_twice_is_two_conversations(bring):
+    twice = report(prompt("Kyoto?", ["Day 1"]), prompt("Kyoto?", ["Day 1"]))
+
+    assert bring(twice).added == 2
+    assert bring(twice).unchanged == 2
+
+
 def test_reports_of_two_models_are_two_conversations(bring):
     for name in ("parrot", "owl"):
         assert bring(report(prompt("Kyoto?", ["Day 1"]), model_name=name)).added == 1
