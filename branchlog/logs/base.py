@@ -12,7 +12,7 @@ method may be called from any thread.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import attrs
@@ -55,7 +55,7 @@ class Abilities:
 
     ``durable``: an acknowledged append survives a power loss. ``persistent``: it survives closing. ``shared``: several
     processes may have the log open at once. ``snapshots``: it keeps snapshots. ``erases``: what ``redact`` and
-    ``delete`` take away is nowhere in its files when they return.
+    ``delete`` take away is nowhere in its files when they return. ``drafts``: it keeps drafts.
     """
 
     durable: bool
@@ -63,6 +63,7 @@ class Abilities:
     shared: bool
     snapshots: bool
     erases: bool
+    drafts: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -136,6 +137,16 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
     commit: Commit
     expected: ExpectedVersion
     entry: Entry | None = None
+
+
+class Draft(msgspec.Struct, frozen=True):
+    """What has arrived of a commit that is still to be made: pieces, in order, as bytes.
+
+    ``id`` is the 16 bytes that the commit will have as its own: a draft of which the commit is there is settled.
+    """
+
+    id: bytes
+    pieces: tuple[bytes, ...]
 
 
 @attrs.frozen(kw_only=True)
@@ -236,6 +247,23 @@ class Log(Protocol):
     def drop_snapshots(self, stream: str) -> int:
         """Forget the snapshots of a stream; how many there were."""
 
+    def extend_draft(self, stream: str, draft: bytes, number: int, piece: bytes) -> None:
+        """Keep a piece of the draft of this id, beside the stream; durable, where the backend is, when this returns.
+
+        ``number`` counts from 0; a piece that is there is replaced. No event, version or position comes of it. Raises
+        ``ConversationNotFound`` where there is no such stream, ``ConversationDeleted``, and ``InvalidInput`` for an id
+        that is not 16 bytes and in a backend without the ability.
+        """
+
+    def drafts(self, stream: str) -> list[Draft]:
+        """The drafts of a stream, in order of their ids, each with its pieces up to the first that is missing.
+
+        Raises ``ConversationDeleted``. A backend without the ability has none.
+        """
+
+    def drop_draft(self, stream: str, draft: bytes) -> bool:
+        """Forget a draft; whether there was one."""
+
     def redact(
         self, commit: Commit, *, expected: int, erasures: Sequence[Erasure], entry: Entry | None = None
     ) -> Appended:
@@ -320,6 +348,15 @@ class AsyncLog(Protocol):
     async def drop_snapshots(self, stream: str) -> int:
         """As ``Log.drop_snapshots``."""
 
+    async def extend_draft(self, stream: str, draft: bytes, number: int, piece: bytes) -> None:
+        """As ``Log.extend_draft``."""
+
+    async def drafts(self, stream: str) -> list[Draft]:
+        """As ``Log.drafts``."""
+
+    async def drop_draft(self, stream: str, draft: bytes) -> bool:
+        """As ``Log.drop_draft``."""
+
     async def redact(
         self, commit: Commit, *, expected: int, erasures: Sequence[Erasure], entry: Entry | None = None
     ) -> Appended:
@@ -358,6 +395,27 @@ def check_commit(commit: Commit) -> None:
         raise InvalidInput(
             f"a commit has at least one event and an id of 16 bytes, not {commit.count} and {commit.id!r}"
         )
+
+
+def check_draft(draft: bytes, number: int) -> None:
+    """Raise ``InvalidInput`` for a piece of a draft that no log may keep."""
+    if len(draft) != 16 or number < 0:
+        raise InvalidInput(f"a draft has an id of 16 bytes and pieces from 0 on, not {draft!r} and {number}")
+
+
+def drafts_of(pieces: Iterable[tuple[bytes, int, bytes]]) -> list[Draft]:
+    """Drafts from their pieces, each with the id of its draft and its number, in any order."""
+    found: dict[bytes, dict[int, bytes]] = {}
+    for id, number, piece in pieces:
+        found.setdefault(id, {})[number] = piece
+    return [Draft(id, tuple(_contiguous(found[id]))) for id in sorted(found)]
+
+
+def _contiguous(pieces: dict[int, bytes]) -> Iterator[bytes]:
+    number = 0
+    while number in pieces:
+        yield pieces[number]
+        number += 1
 
 
 def placed(commit: Commit, head: Head | None, expected: ExpectedVersion, namespace: str) -> Commit:

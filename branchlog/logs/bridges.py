@@ -22,6 +22,7 @@ from branchlog.logs.base import (
     Append,
     Appended,
     AsyncLog,
+    Draft,
     Entry,
     Erasure,
     Examination,
@@ -170,6 +171,15 @@ class AsyncBridge:
     async def drop_snapshots(self, stream: str) -> int:
         return await self._run(self._log.drop_snapshots, stream)
 
+    async def extend_draft(self, stream: str, draft: bytes, number: int, piece: bytes) -> None:
+        await self._run(self._log.extend_draft, stream, draft, number, piece)
+
+    async def drafts(self, stream: str) -> list[Draft]:
+        return await self._run(self._log.drafts, stream)
+
+    async def drop_draft(self, stream: str, draft: bytes) -> bool:
+        return await self._run(self._log.drop_draft, stream, draft)
+
     async def redact(
         self, commit: Commit, *, expected: int, erasures: Sequence[Erasure], entry: Entry | None = None
     ) -> Appended:
@@ -305,6 +315,15 @@ class BlockingBridge:
 
     def drop_snapshots(self, stream: str) -> int:
         return self._run(self._log.drop_snapshots(stream))
+
+    def extend_draft(self, stream: str, draft: bytes, number: int, piece: bytes) -> None:
+        self._run(self._log.extend_draft(stream, draft, number, piece))
+
+    def drafts(self, stream: str) -> list[Draft]:
+        return self._run(self._log.drafts(stream))
+
+    def drop_draft(self, stream: str, draft: bytes) -> bool:
+        return self._run(self._log.drop_draft(stream, draft))
 
     def redact(
         self, commit: Commit, *, expected: int, erasures: Sequence[Erasure], entry: Entry | None = None

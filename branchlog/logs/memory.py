@@ -10,11 +10,12 @@ import attrs
 import msgspec
 
 from branchlog.commit import Commit, Head, Snapshot, erase
-from branchlog.errors import ConversationDeleted, LogClosed
+from branchlog.errors import ConversationDeleted, ConversationNotFound, LogClosed
 from branchlog.logs.base import (
     Abilities,
     Append,
     Appended,
+    Draft,
     Entry,
     Erasure,
     Examination,
@@ -23,7 +24,9 @@ from branchlog.logs.base import (
     bare_entry,
     canonical,
     check_commit,
+    check_draft,
     check_name,
+    drafts_of,
     erasable,
     order_value,
     outcome,
@@ -37,6 +40,7 @@ class _Stream:
     entry: Entry
     commits: list[Commit] = attrs.field(factory=list)
     snapshots: dict[int, Snapshot] = attrs.field(factory=dict)
+    drafts: dict[tuple[bytes, int], bytes] = attrs.field(factory=dict)
 
 
 @attrs.define
@@ -53,7 +57,7 @@ class _Shared:
 class MemoryLog:
     """Commits in a list and a dict, gone when the process ends."""
 
-    abilities = Abilities(durable=False, persistent=False, shared=False, snapshots=True, erases=True)
+    abilities = Abilities(durable=False, persistent=False, shared=False, snapshots=True, erases=True, drafts=True)
 
     def __init__(self, namespace: str = "", *, _shared: _Shared | None = None) -> None:
         self.namespace = check_name(namespace, "a namespace", empty=True)
@@ -193,6 +197,28 @@ class MemoryLog:
             if found:
                 found.snapshots.clear()
             return count
+
+    def extend_draft(self, stream: str, draft: bytes, number: int, piece: bytes) -> None:
+        check_draft(draft, number)
+        with self._shared.lock:
+            found = self._stream(stream)
+            if found is None:
+                raise ConversationNotFound(stream)
+            found.drafts[draft, number] = piece
+
+    def drafts(self, stream: str) -> list[Draft]:
+        with self._shared.lock:
+            found = self._stream(stream)
+            return drafts_of((*place, piece) for place, piece in found.drafts.items()) if found else []
+
+    def drop_draft(self, stream: str, draft: bytes) -> bool:
+        with self._shared.lock:
+            found = self._stream(stream)
+            if found is None:
+                return False
+            before = len(found.drafts)
+            found.drafts = {place: piece for place, piece in found.drafts.items() if place[0] != draft}
+            return len(found.drafts) < before
 
     def redact(
         self, commit: Commit, *, expected: int, erasures: Sequence[Erasure], entry: Entry | None = None

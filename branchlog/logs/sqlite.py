@@ -21,6 +21,8 @@ Layout of the file (``application_id`` 0x62726C67, "brlg"; ``user_version`` 1):
     ``seal``      checksum of this row
 ``snapshots``, one row a snapshot of a stream; they may be deleted at any time
     ``stream``, ``after``, ``version``, ``checksum``, ``fingerprint``, ``data``, ``seal``  (see ``branchlog.commit``)
+``drafts``, one row a piece of a commit that is still to be made; the table is made with the first of them
+    ``stream``, ``id``, ``number``, ``data``  (see ``branchlog.logs.base``)
 ``facets``, one row for each top-level key of a conversation's metadata
     ``namespace``, ``key``, ``value``, ``stream``; the value as canonical JSON, or its hash if long
 
@@ -56,6 +58,7 @@ from branchlog.errors import (
     BackendError,
     BranchlogError,
     ConversationDeleted,
+    ConversationNotFound,
     CorruptLog,
     LogClosed,
     NotAStore,
@@ -66,6 +69,7 @@ from branchlog.logs.base import (
     Abilities,
     Append,
     Appended,
+    Draft,
     Entry,
     Erasure,
     Examination,
@@ -74,7 +78,9 @@ from branchlog.logs.base import (
     bare_entry,
     canonical,
     check_commit,
+    check_draft,
     check_name,
+    drafts_of,
     erasable,
     outcome,
     placed,
@@ -162,6 +168,17 @@ PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {LAYOUT};
 """
 
+_DRAFTS = """
+CREATE TABLE IF NOT EXISTS drafts (
+    stream INTEGER NOT NULL,
+    id BLOB NOT NULL,
+    number INTEGER NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (stream, id, number)
+) STRICT
+"""
+"""Apart from the others: files of the time before there were drafts have no such table, and need none."""
+
 _COMMIT = "position, first, count, id, at, schema, CAST(data AS BLOB), checksum, coalesce(erased, x'')"
 _READ_ALL = """
 SELECT streams.id,
@@ -238,7 +255,12 @@ class SqliteLog:
     @property
     def abilities(self) -> Abilities:
         return Abilities(
-            durable=self._file.durability == "full", persistent=True, shared=True, snapshots=True, erases=True
+            durable=self._file.durability == "full",
+            persistent=True,
+            shared=True,
+            snapshots=True,
+            erases=True,
+            drafts=True,
         )
 
     @property
@@ -346,6 +368,8 @@ class SqliteLog:
                 return False
             writer.execute("DELETE FROM commits WHERE stream = ?", (found.key,))
             writer.execute("DELETE FROM snapshots WHERE stream = ?", (found.key,))
+            if _has_drafts(writer):
+                writer.execute("DELETE FROM drafts WHERE stream = ?", (found.key,))
             _change_facets(writer, self.namespace, found.key, _facets(_entry(found).metadata), set())
             gone = msgspec.structs.replace(found, deleted=1, title="", created=0, updated=0, entry=b"{}")
             _update_stream(writer, gone, found)
@@ -419,7 +443,32 @@ class SqliteLog:
             key = -1 if found is None else found.key
             return writer.execute("DELETE FROM snapshots WHERE stream = ?", (key,)).rowcount
 
+    def extend_draft(self, stream: str, draft: bytes, number: int, piece: bytes) -> None:
+        check_draft(draft, number)
+        with self._file.writing() as writer:
+            found = self._stream(writer, stream)
+            if found is None:
+                raise ConversationNotFound(stream)
+            if not _has_drafts(writer):
+                writer.execute(_DRAFTS)
+            writer.execute("INSERT OR REPLACE INTO drafts VALUES (?, ?, ?, ?)", (found.key, draft, number, piece))
+
+    def drop_draft(self, stream: str, draft: bytes) -> bool:
+        with self._file.writing() as writer:
+            found = self._stream(writer, stream)
+            if found is None or not _has_drafts(writer):
+                return False
+            gone = writer.execute("DELETE FROM drafts WHERE stream = ? AND id = ?", (found.key, draft))
+            return gone.rowcount > 0
+
     # Reading.
+
+    def drafts(self, stream: str) -> list[Draft]:
+        with self._file.reading() as reader:
+            found = self._stream(reader, stream)
+            if found is None or not _has_drafts(reader):
+                return []
+            return drafts_of(reader.execute("SELECT id, number, data FROM drafts WHERE stream = ?", (found.key,)))
 
     def head(self, stream: str) -> Head | None:
         with self._file.reading() as reader:
@@ -926,6 +975,10 @@ def _inserted(writer: sqlite3.Connection, key: int, commit: Commit) -> Appended:
         ),
     )
     return Appended(msgspec.structs.replace(commit, position=row.lastrowid))
+
+
+def _has_drafts(connection: sqlite3.Connection) -> bool:
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'drafts'").fetchone() is not None
 
 
 def _insert_stream(writer: sqlite3.Connection, stream: _Stream) -> int:

@@ -36,6 +36,7 @@ from branchlog.errors import (
     BranchlogError,
     CommitIdReused,
     ConversationDeleted,
+    ConversationNotFound,
     InvalidInput,
     LogClosed,
     VersionConflict,
@@ -46,6 +47,7 @@ from branchlog.logs.base import (
     Append,
     Appended,
     AsyncLog,
+    Draft,
     Entry,
     Erasure,
     Expected,
@@ -1202,6 +1204,85 @@ class LogContract:
         assert [each.first for each in log.read("trip")] == [1, 2, 3]
         log.close()
 
+    # Drafts.
+
+    def test_drafts_come_back_piece_by_piece(self, log: Log, open_log: Callable[..., Log]) -> None:
+        """Pieces come back in their order, whatever order they came in, each draft by itself, also after closing."""
+        self.need("drafts")
+        stored = put(log, "trip")
+        ids = [bytes([number]) * 16 for number in (2, 1)]
+        for number in (1, 0, 2):
+            log.extend_draft("trip", ids[0], number, b"\0\xff%d" % number)
+        log.extend_draft("trip", ids[1], 0, b"")
+        log.extend_draft("trip", ids[0], 1, b"again")
+        log = self.reopened(log, open_log)
+
+        assert log.drafts("trip") == [Draft(ids[1], (b"",)), Draft(ids[0], (b"\0\xff0", b"again", b"\0\xff2"))]
+        assert log.read_all() == [stored]
+        assert log.head("trip") == stored.head
+        log.close()
+
+    def test_a_draft_ends_where_a_piece_is_missing(self, log: Log) -> None:
+        """Of a draft with a hole nothing behind it is given, and of one without a beginning nothing at all."""
+        self.need("drafts")
+        put(log, "trip")
+        for number in (0, 2):
+            log.extend_draft("trip", b"a" * 16, number, b"%d" % number)
+        log.extend_draft("trip", b"b" * 16, 1, b"1")
+
+        assert log.drafts("trip")[0] == Draft(b"a" * 16, (b"0",))
+        assert [draft.pieces for draft in log.drafts("trip")[1:]] in ([], [()])
+
+    def test_drafts_are_dropped_one_by_one(self, log: Log) -> None:
+        """What is dropped is gone, the others stay, and to drop it again says so."""
+        self.need("drafts")
+        put(log, "trip")
+        put(log, "walk")
+        for stream, draft in (("trip", b"a" * 16), ("trip", b"b" * 16), ("walk", b"a" * 16)):
+            log.extend_draft(stream, draft, 0, stream.encode())
+
+        assert log.drop_draft("trip", b"a" * 16) is True
+        assert log.drop_draft("trip", b"a" * 16) is False
+        assert log.drafts("trip") == [Draft(b"b" * 16, (b"trip",))]
+        assert log.drafts("walk") == [Draft(b"a" * 16, (b"walk",))]
+
+    def test_drafts_of_what_is_not_there(self, log: Log) -> None:
+        """There are none where there is no stream, in another namespace, and where one was deleted they are gone."""
+        self.need("drafts")
+        put(log, "gone")
+        log.extend_draft("gone", b"a" * 16, 0, b"secret")
+
+        assert log.drafts("trip") == log.within("other").drafts("gone") == []
+        assert log.drop_draft("trip", b"a" * 16) is False
+        with pytest.raises(ConversationNotFound):
+            log.extend_draft("trip", b"a" * 16, 0, b"")
+        log.delete("gone")
+        with pytest.raises(ConversationDeleted):
+            log.drafts("gone")
+        with pytest.raises(ConversationDeleted):
+            log.extend_draft("gone", b"a" * 16, 1, b"late")
+
+    def test_a_piece_that_cannot_be_is_refused(self, log: Log) -> None:
+        """The id of a draft is that of a commit, 16 bytes, and pieces count from 0."""
+        self.need("drafts")
+        put(log, "trip")
+        for draft, number in ((b"short", 0), (b"a" * 17, 0), (b"a" * 16, -1)):
+            with pytest.raises(InvalidInput):
+                log.extend_draft("trip", draft, number, b"")
+
+        assert log.drafts("trip") == []
+
+    def test_without_drafts(self, log: Log) -> None:
+        """A log that does not declare that it keeps drafts has none, and says so to who would put one."""
+        if self.abilities.drafts:
+            pytest.skip("the log declares that it keeps drafts")
+        put(log, "trip")
+
+        assert log.drafts("trip") == []
+        assert log.drop_draft("trip", b"a" * 16) is False
+        with pytest.raises(InvalidInput):
+            log.extend_draft("trip", b"a" * 16, 0, b"")
+
     # Opening again.
 
     def test_opened_again(self, log: Log) -> None:
@@ -1236,6 +1317,12 @@ class LogContract:
                 lambda: log.snapshots("trip"),
                 lambda: log.put_snapshot("trip", snapshot(0, commit.head, "f", b"data")),
                 lambda: log.drop_snapshots("trip"),
+            ]
+        if self.abilities.drafts:
+            calls += [
+                lambda: log.drafts("trip"),
+                lambda: log.extend_draft("trip", b"a" * 16, 0, b""),
+                lambda: log.drop_draft("trip", b"a" * 16),
             ]
         for call in calls:
             with pytest.raises(LogClosed):

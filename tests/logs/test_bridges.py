@@ -25,7 +25,7 @@ def bridged(log):
 
 
 class TestBridgedSqlite(LogContract):
-    abilities = Abilities(durable=True, persistent=True, shared=True, snapshots=True, erases=True)
+    abilities = Abilities(durable=True, persistent=True, shared=True, snapshots=True, erases=True, drafts=True)
 
     @pytest.fixture
     def open_log(self, tmp_path):
@@ -33,7 +33,7 @@ class TestBridgedSqlite(LogContract):
 
 
 class TestBridgedMemory(LogContract):
-    abilities = Abilities(durable=False, persistent=False, shared=False, snapshots=True, erases=True)
+    abilities = Abilities(durable=False, persistent=False, shared=False, snapshots=True, erases=True, drafts=True)
 
     @pytest.fixture
     def open_log(self):

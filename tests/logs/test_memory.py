@@ -8,7 +8,7 @@ from branchlog.testing import LogContract
 
 
 class TestMemoryLog(LogContract):
-    abilities = Abilities(durable=False, persistent=False, shared=False, snapshots=True, erases=True)
+    abilities = Abilities(durable=False, persistent=False, shared=False, snapshots=True, erases=True, drafts=True)
 
     @pytest.fixture
     def open_log(self):

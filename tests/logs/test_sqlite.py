@@ -27,7 +27,7 @@ from branchlog.testing.contract import an_entry, next_commit, put
 
 
 class TestSqliteLog(LogContract):
-    abilities = Abilities(durable=True, persistent=True, shared=True, snapshots=True, erases=True)
+    abilities = Abilities(durable=True, persistent=True, shared=True, snapshots=True, erases=True, drafts=True)
 
     @pytest.fixture
     def open_log(self, tmp_path):
@@ -35,7 +35,7 @@ class TestSqliteLog(LogContract):
 
 
 class TestRelaxedSqliteLog(LogContract):
-    abilities = Abilities(durable=False, persistent=True, shared=True, snapshots=True, erases=True)
+    abilities = Abilities(durable=False, persistent=True, shared=True, snapshots=True, erases=True, drafts=True)
 
     @pytest.fixture
     def open_log(self, tmp_path):

@@ -15,8 +15,8 @@ from branchlog.logs.base import Abilities, Entry, bare_entry
 from branchlog.logs.memory import MemoryLog, _Stream
 from branchlog.logs.sqlite import SqliteLog
 
-IN_MEMORY = Abilities(durable=False, persistent=False, shared=False, snapshots=True, erases=True)
-IN_A_FILE = Abilities(durable=True, persistent=True, shared=True, snapshots=True, erases=True)
+IN_MEMORY = Abilities(durable=False, persistent=False, shared=False, snapshots=True, erases=True, drafts=True)
+IN_A_FILE = Abilities(durable=True, persistent=True, shared=True, snapshots=True, erases=True, drafts=True)
 
 
 class Memory(MemoryLog):

@@ -9,7 +9,7 @@ from branchlog.testing.stores import StoreContract
 
 
 class TestInMemory(StoreContract):
-    abilities = Abilities(durable=False, persistent=False, shared=False, snapshots=True, erases=True)
+    abilities = Abilities(durable=False, persistent=False, shared=False, snapshots=True, erases=True, drafts=True)
 
     @pytest.fixture
     def open_log(self):
@@ -18,7 +18,7 @@ class TestInMemory(StoreContract):
 
 
 class TestInSqlite(StoreContract):
-    abilities = Abilities(durable=True, persistent=True, shared=True, snapshots=True, erases=True)
+    abilities = Abilities(durable=True, persistent=True, shared=True, snapshots=True, erases=True, drafts=True)
 
     @pytest.fixture
     def open_log(self, tmp_path):
