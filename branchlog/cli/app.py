@@ -21,6 +21,7 @@ from click.shell_completion import get_completion_class
 
 from branchlog.cli.comparing import diff_command
 from branchlog.cli.demo import demo_command
+from branchlog.cli.exporting import export_command
 from branchlog.cli.finding import Refused
 from branchlog.cli.importing import import_command
 from branchlog.cli.keeping import snapshot_commands, verify_command
@@ -181,6 +182,7 @@ def completion_command(shell: str) -> None:
 
 for command in (
     import_command,
+    export_command,
     list_command,
     show_command,
     path_command,

@@ -13,8 +13,8 @@ import click
 from rich.text import Text
 
 import branchlog
+from branchlog.cli.exporting import counting_bar
 from branchlog.cli.finding import Refused
-from branchlog.cli.importing import bar_of
 from branchlog.cli.options import Place, json_option
 from branchlog.cli.output import is_terminal, note, one_line, several, write_json, write_lines
 from branchlog.migration import Migration, migrate
@@ -78,7 +78,7 @@ def moving(old: branchlog.Store, new: branchlog.Store) -> Migration:
     try:
         if not is_terminal(sys.stderr):
             return migrate(old, new)
-        with bar_of("copying") as (bar, task):
+        with counting_bar("copying") as (bar, task):
 
             def told(done: int, total: int) -> None:
                 comparing = done >= total

@@ -22,11 +22,8 @@ def write(chat: Conversation) -> str:
 def _lines(chat: Conversation) -> Iterator[str]:
     on_show = {node.index for node in path_on_show(chat)}
     yield "digraph conversation {"
-    yield (
-        f"    graph [label={quoted(title_of(chat))}, labelloc=t, ordering=out];"
-        if chat.tree.title
-        else ("    graph [ordering=out];")
-    )
+    title = f"label={quoted(title_of(chat))}, labelloc=t, " if chat.tree.title else ""
+    yield f"    graph [{title}ordering=out];"
     yield '    node [shape=box, fontname="sans-serif"];'
     for node in chat.tree:
         mark = ", penwidth=3" if node.index in on_show else ""
