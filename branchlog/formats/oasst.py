@@ -341,7 +341,7 @@ def _order(rank: float | None) -> float:
 # Writing.
 
 
-def write(chat: Conversation) -> JsonObject:
+def write(chat: Conversation) -> list[JsonObject]:
     """The conversation as a tree: one line of a file. Raises ``InvalidInput`` if it is too deep to be nested."""
     deepest = max(node.depth for node in chat.tree.leaves)
     if deepest > DEPTH_MAX:
@@ -360,7 +360,7 @@ def write(chat: Conversation) -> JsonObject:
     ours = beside.about(chat, origin, origin.kept.get(beside.OURS))
     if prompt is not nodes[0]:
         ours["root"] = {"id": nodes[0].id, **beside.put_aside(nodes[0], None, left=nodes[0].kept.get(beside.OURS))}
-    return beside.with_ours(value, {**ours, **_said_otherwise(chat, value, nodes, origin.id or chat.id)})
+    return [beside.with_ours(value, {**ours, **_said_otherwise(chat, value, nodes, origin.id or chat.id)})]
 
 
 def _said_otherwise(chat: Conversation, value: JsonObject, nodes: list[beside.Placed], id: str) -> JsonObject:

@@ -306,11 +306,16 @@ def test_rows_come_into_a_store_and_add_nothing_to_the_nested_tree(tmp_path):
 # Out.
 
 
+def tree_written(chat):
+    (value,) = oasst.write(chat)
+    return value
+
+
 @given(oasst_exports())
 def test_a_tree_goes_out_as_it_came_in(export):
     chat, _, _ = brought_in(export.value)
 
-    assert oasst.write(chat) == export.value
+    assert tree_written(chat) == export.value
 
 
 def test_the_real_trees_go_out_as_they_came_in(samples):
@@ -318,7 +323,7 @@ def test_the_real_trees_go_out_as_they_came_in(samples):
     values = [json.loads(line) for line in path.read_text().splitlines()]
     with branchlog.open("memory:") as store:
         import_file(store, path)
-        written = {each["message_tree_id"]: each for each in map(oasst.write, map(store.load, ids(store)))}
+        written = {each["message_tree_id"]: each for each in map(tree_written, map(store.load, ids(store)))}
 
     assert len(values) == 100
     assert written == {value["message_tree_id"]: value for value in values}
@@ -330,13 +335,13 @@ def ids(store):
 
 @given(conversations())
 def test_any_conversation_comes_back_from_what_is_written(chat):
-    value = json.loads(json.dumps(oasst.write(chat)))
+    value = json.loads(json.dumps(tree_written(chat)))
     again, _, repairs = brought_in(value)
 
     assert [repair for repair in repairs if "root" not in repair.what] == []
     assert shape(again) == shape(chat)
     assert own_metadata(again, "oasst") == own_metadata(chat, "oasst")
-    assert oasst.write(again) == value
+    assert tree_written(again) == value
     assert again.metadata["source"]["id"] == chat.id
 
 
@@ -345,7 +350,7 @@ def test_a_tree_that_was_talked_on_comes_back(export, data):
     chat, _, _ = brought_in(export.value)
     change(data.draw, chat)
     chat.say("user", "more")
-    again, _, _ = brought_in(oasst.write(chat))
+    again, _, _ = brought_in(tree_written(chat))
 
     assert shape(again) == shape(chat)
 
@@ -357,7 +362,7 @@ def test_a_damaged_tree_is_written_and_read_again_as_the_same(export, data):
         place = data.draw(st.sampled_from(place["replies"]))
     place[data.draw(st.sampled_from(sorted(place)))] = data.draw(anything)
     chat, _, _ = brought_in(export.value)
-    again, _, _ = brought_in(oasst.write(chat))
+    again, _, _ = brought_in(tree_written(chat))
 
     assert shape(again) == shape(chat)
 
@@ -379,7 +384,7 @@ def test_ratings_become_ranks(ratings, ranks):
         node = chat.add("assistant", str(rating), under=ask)
         if rating is not None:
             chat.annotate(node, rating=rating)
-    value = oasst.write(chat)
+    value = tree_written(chat)
 
     assert value["prompt"]["role"] == "prompter"
     assert [row.get("rank") for row in value["prompt"]["replies"]] == ranks
@@ -389,7 +394,7 @@ def test_a_conversation_without_a_system_message_is_written_from_its_first_quest
     chat = branchlog.Conversation.start("trip")
     chat.say("user", "Kyoto?")
     chat.say("assistant", "Day 1")
-    value = oasst.write(chat)
+    value = tree_written(chat)
 
     assert value["message_tree_id"] == value["prompt"]["message_id"]
     assert (value["prompt"]["text"], value["prompt"]["role"]) == ("Kyoto?", "prompter")
@@ -403,7 +408,7 @@ def test_what_is_too_deep_to_be_nested_is_refused_with_the_reason():
     for number in range(oasst.DEPTH_MAX):
         chat.say("user", str(number))
 
-    assert json.loads(json.dumps(oasst.write(chat)))["prompt"]["text"] == "0"
+    assert json.loads(json.dumps(tree_written(chat)))["prompt"]["text"] == "0"
     chat.say("user", "one more")
     with pytest.raises(InvalidInput, match="deep"):
-        oasst.write(chat)
+        tree_written(chat)
