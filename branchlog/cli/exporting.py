@@ -223,7 +223,7 @@ def standard_output() -> Output:
     """Standard output, as it is in a pipe, made harmless on a terminal."""
     if is_terminal():
         return Screen()
-    return click.get_binary_stream("stdout")
+    return sys.stdout.buffer
 
 
 @contextmanager
