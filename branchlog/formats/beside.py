@@ -29,6 +29,9 @@ OURS = "branchlog"
 FIELDS = ("role", "content", "name", "tool_calls", "tool_call_id")
 """The fields of a message beside its metadata."""
 
+TAKEN_BACK = ("message", "rating", "hidden", "label", "bookmark")
+"""What reading takes back: afterwards it is here and nowhere else."""
+
 
 def object_of(value: Json) -> JsonObject:
     """The value if it is an object, else an empty one."""

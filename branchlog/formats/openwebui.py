@@ -42,6 +42,9 @@ PATHS = False
 ROOT = ""
 """The id of the root that says nothing."""
 
+EMPTY = Message("system", "")
+"""What such a root would say."""
+
 TAKEN = frozenset({"message_id", "parent", "original_id", "copy"})
 """What stands in the metadata of a node beside the fields of its message."""
 
@@ -126,7 +129,7 @@ def read(value: JsonObject, where: str) -> tuple[Outline, Repairs]:
         id=_id(row.id or chat.id, where, repairs),
         title=title_of(title, where, repairs),
         metadata=_rest(value, title),
-        turns=tuple(_rooted(turns, ours)),
+        turns=tuple(_rooted(turns, ours, where, repairs)),
         current=_current(history, chat, turns, ours),
         created=_created(row, chat, where, repairs),
     )
@@ -178,12 +181,13 @@ def _current(history: _History, chat: _Chat, turns: list[Turn], ours: JsonObject
     return history.currentId and carried_text(history.currentId, "", [])
 
 
-def _rooted(turns: list[Turn], ours: JsonObject) -> Iterator[Turn]:
+def _rooted(turns: list[Turn], ours: JsonObject, where: str, repairs: Repairs) -> Iterator[Turn]:
     """The turns under a root that says nothing, unless it was said that one of them is the root."""
     if ours.get("rooted") is True:
         yield from turns
         return
-    yield Turn(id=ROOT)
+    taken = beside.taken_back(beside.object_of(ours.get("root")), EMPTY, where, repairs, hidden=False)
+    yield taken.onto(Turn(id=ROOT))
     yield from (attrs.evolve(turn, parent=ROOT) if turn.parent is None else turn for turn in turns)
 
 
@@ -235,13 +239,14 @@ def _add_path(entries: dict[str, _Entry], path: list[Json], where: str, repairs:
     """Compare the copy with the tree; add what stands in the copy alone, under the message before it."""
     above: str | None = None
     has_tree = bool(entries)
+    nameless = {_what_is_said(entry.raw): key for key, entry in entries.items() if _is_nameless(entry.raw)}
     for number, raw in enumerate(path, 1):
         place = f"{where}, message {number} of the path"
         if not isinstance(raw, dict):
             repairs.append(Repair(place, f"it is {kind_of(raw)}, not a message; left out"))
             continue
-        id = raw.get("id")
-        if isinstance(id, str) and id in entries:
+        id = raw.get("id") if isinstance(raw.get("id"), str) else nameless.get(_what_is_said(raw))
+        if id in entries:
             entries[id] = _compared(entries[id], raw, place, repairs)
             above = id
             continue
@@ -255,11 +260,17 @@ def _add_path(entries: dict[str, _Entry], path: list[Json], where: str, repairs:
         above = key
 
 
-def _path_id(id: Json, raw: JsonObject, above: str | None, entries: dict[str, _Entry]) -> str:
+def _is_nameless(raw: Json) -> bool:
+    return isinstance(raw, dict) and not isinstance(raw.get("id"), str)
+
+
+def _what_is_said(raw: JsonObject) -> str:
+    return json_text([raw.get("role"), raw.get("content")])
+
+
+def _path_id(id: str | None, raw: JsonObject, above: str | None, entries: dict[str, _Entry]) -> str:
     """The id that a message of the copy has, or one made of its parent's and of what it says."""
-    if isinstance(id, str) and id:
-        return id
-    return free(beside.made_id(above or ROOT, [raw.get("role"), raw.get("content")]), entries)
+    return id or free(beside.made_id(above or ROOT, [raw.get("role"), raw.get("content")]), entries)
 
 
 def _compared(entry: _Entry, copy: JsonObject, where: str, repairs: Repairs) -> _Entry:
@@ -426,22 +437,28 @@ def _chat(
     models = dict.fromkeys(model for each in messages.values() if isinstance(model := each.get("model"), str))
     started = int(chat.tree.root.added.timestamp() * 1000)
     new = {"id": "", "models": list(models), "params": {}, "tags": [], "timestamp": started, "files": []}
-    ours = {name: value for name, value in beside.object_of(kept.get(beside.OURS)).items() if name not in SHAPE}
-    if nodes[0].said is not None:
-        ours["rooted"] = True
-    elif current is None and messages:
-        ours["at_root"] = True
     value = {
         **({} if origin.came_so else new),
         **kept,
         "history": {**beside.object_of(kept.get("history")), "messages": messages, "currentId": current},
         "messages": [messages[id] for id in path if id in messages],
     }
-    return beside.with_ours(value, beside.about(chat, origin, ours))
+    left = beside.object_of(kept.get(beside.OURS))
+    others = {name: field for name, field in left.items() if name not in SHAPE}
+    shape = _shape(nodes[0], left, at_root=current is None and bool(messages))
+    return beside.with_ours(value, beside.about(chat, origin, {**others, **shape}))
 
 
-SHAPE = ("rooted", "at_root")
-"""What is said of the tree as a whole beside it; it is made anew each time."""
+SHAPE = ("rooted", "root", "at_root")
+"""What is said of the root, for which the format has no place; it is made anew each time."""
+
+
+def _shape(root: beside.Placed, left: JsonObject, *, at_root: bool) -> JsonObject:
+    if root.said is not None:
+        return {"rooted": True}
+    rest = {name: value for name, value in beside.object_of(left.get("root")).items() if name not in beside.TAKEN_BACK}
+    aside = beside.put_aside(root, None, left=rest)
+    return {**({"root": aside} if aside else {}), **({"at_root": True} if at_root else {})}
 
 
 def _written(each: beside.Placed, children: list[str]) -> JsonObject:
