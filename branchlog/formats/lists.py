@@ -24,7 +24,6 @@ from branchlog.formats.carry import (
     Repairs,
     Skipped,
     carried,
-    free,
     json_text,
     kind_of,
 )
@@ -46,6 +45,7 @@ Made: TypeAlias = tuple[Message, JsonObject]
 """A message, and the metadata beside it."""
 
 Found: TypeAlias = tuple[str, Outline, Repairs]
+"""One conversation of a file, not mended yet: its place, what it says, and what was repaired."""
 
 
 @attrs.frozen
@@ -158,7 +158,7 @@ def read_lists(
             yield Skipped(where, str(error))
             continue
         id = found.id or f"{format}-{_name(found, ids)}"
-        if growing is None or growing.id != id:
+        if growing is None or growing.id != id or ids[0] not in growing.turns:
             if growing is not None:
                 yield growing.where, growing.outline(), growing.repairs
             growing = _Growing(format, where)
@@ -286,11 +286,3 @@ def as_chat(message: Message, format: str) -> JsonObject:
     for name in absent if isinstance(absent, list) else ():
         fields.pop(name, None)
     return fields
-
-
-def renamed(metadata: JsonObject, name: str) -> JsonObject:
-    """The metadata without this name, which is taken: what has it is called otherwise."""
-    if name not in metadata:
-        return metadata
-    others = {key: value for key, value in metadata.items() if key != name}
-    return {**others, free(f"original_{name}", others): metadata[name]}

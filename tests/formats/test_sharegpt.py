@@ -153,6 +153,14 @@ def test_conversations_without_ids_that_begin_alike_are_one_tree(bring):
     assert chat.tree["0"].message.metadata["sharegpt"]["lists"] == [{"score": 1}]
 
 
+def test_different_conversations_of_one_id_stay_apart(bring):
+    values = [{"id": "0", "conversations": [human(text), gpt(text)]} for text in "abc"]
+    first, again = bring(values), bring(values)
+
+    assert (first.added, first.nodes, first.skipped) == (3, 6, ())
+    assert (again.unchanged, again.nodes) == (3, 0)
+
+
 def test_what_stands_beside_a_list_with_an_id_is_that_of_the_conversation(bring):
     bring([{"id": "a", "source": "x", "conversations": [human("q")]}])
     chat = bring.store.load("a")
