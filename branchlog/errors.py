@@ -22,7 +22,14 @@ Grouped by what the catcher would do::
     ├── UnreadableFile                   a file to import that is missing, or no format known here
     ├── SchemaVersionError               upgrade branchlog
     ├── LogClosed                        open it again
-    └── BackendError                     the disk, the server or the network
+    ├── BackendError                     the disk, the server or the network
+    └── ResponderError                   a reply that did not come, or not to its end
+        ├── EndpointUnreachable          start the server, or mend its address
+        ├── EndpointRefused              mend the key, the name of the model or the request
+        ├── RateLimited                  wait as long as it says
+        ├── EndpointFailed               its own error: try again
+        ├── StreamCut                    what has arrived is there: keep it, or continue it
+        └── NonsenseReply                an answer that is no reply: is it that kind of endpoint?
 
 Facts are attributes; the message says what, where, expected and found, and the way out where there is one.
 This module imports nothing of branchlog's own.
@@ -212,3 +219,60 @@ class SnapshotIgnored(UserWarning):
 
 class BackendError(BranchlogError):
     """The disk, the server or the network failed; the cause is chained."""
+
+
+class DraftNotKept(UserWarning):
+    """What has arrived of a reply could not be put aside; the reply goes on, and is saved when it ends."""
+
+    def __init__(self, conversation: str, reason: str) -> None:
+        self.conversation = conversation
+        self.reason = reason
+        super().__init__(f"a reply in {conversation!r} would be lost by a crash before its end: {reason}")
+
+
+class ResponderError(BranchlogError):
+    """A responder gave no reply, or not to its end.
+
+    ``responder`` is its name. ``problem`` is what happened, and what to do about it.
+    """
+
+    def __init__(self, responder: str, problem: str) -> None:
+        self.responder = responder
+        self.problem = problem
+        super().__init__(f"{responder}: {problem}")
+
+
+class EndpointUnreachable(ResponderError):
+    """Nobody answers at the endpoint's address."""
+
+
+class EndpointRefused(ResponderError):
+    """The endpoint refuses the request: ``status`` is its HTTP status, such as 401 for a wrong key."""
+
+    def __init__(self, responder: str, problem: str, status: int) -> None:
+        self.status = status
+        super().__init__(responder, problem)
+
+
+class RateLimited(ResponderError):
+    """The endpoint wants fewer requests; ``retry_after_seconds`` is how long it says to wait, if it says so."""
+
+    def __init__(self, responder: str, problem: str, retry_after_seconds: float | None = None) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(responder, problem)
+
+
+class EndpointFailed(ResponderError):
+    """The endpoint failed by itself: ``status`` is its HTTP status, 500 or above, or None within a stream."""
+
+    def __init__(self, responder: str, problem: str, status: int | None = None) -> None:
+        self.status = status
+        super().__init__(responder, problem)
+
+
+class StreamCut(ResponderError):
+    """The reply broke off: the connection ended, or nothing came for too long."""
+
+
+class NonsenseReply(ResponderError):
+    """What was answered is no reply of a chat."""
