@@ -37,12 +37,15 @@ GIST_CHARACTERS = 60
 """Characters of a message by which a branch is told."""
 
 ADDRESS_CHARACTERS_MAX = 2_000
-"""Characters of an image's address that are written; what is longer is the image itself, as a rule."""
+"""Characters of an image's address that are written where it is none of the web."""
 
 _MARKUP = re.compile(r"[\\`*_\[\]<>#&~|!$]")
 _FENCE = re.compile(r"(`{3,})[^`]*|(~{3,}).*")
 _FENCE_ANYWHERE = re.compile(r"[\s>*+\-\d.)]*(`{3}|~{3})")
 _BACKTICKS = re.compile("`+")
+_UNCERTAIN = ("|", "\\`", "](")
+"""What backticks on the same line may belong to instead: a cell, a backtick that is none, the address of a link."""
+
 _WEB = re.compile(r"https?://[^\s<>\\`\"]+", re.IGNORECASE)
 
 
@@ -107,11 +110,11 @@ def _part(part: Part) -> Iterator[str]:
 
 
 def _image(address: str) -> str:
-    """A link to an image; an address that is none of the web is told as text, or counted where it is long."""
-    if len(address) > ADDRESS_CHARACTERS_MAX:
-        return f"Image of {len(address):,} characters, beginning with {code(address[:40])}"
+    """A link to an image; an address that is none of the web is told as text, one that is the image itself counted."""
     if _WEB.fullmatch(address):
         return f"[Image](<{address}>)"
+    if len(address) > ADDRESS_CHARACTERS_MAX or address.lower().startswith("data:"):
+        return f"Image of {len(address):,} characters, beginning with {code(address.partition(',')[0][:60])}"
     return f"Image {code(address)}"
 
 
@@ -176,12 +179,13 @@ def _inert(text: str) -> Iterator[str]:
 def _without_markup(paragraph: list[str]) -> Iterator[str]:
     """The lines of a paragraph without HTML and definitions, but for code that begins and ends on one line.
 
-    Where a run of backticks is left over, it may pair with one of a later line; from there on nothing is certain.
+    Where a run of backticks is left over, it may pair with one of a later line, and where something else may have taken
+    a backtick, any may be left over: from there on nothing is certain.
     """
     certain = True
     for line in paragraph:
         outside, spans = _spans(line)
-        certain = certain and not outside and "|" not in line and "\\`" not in line
+        certain = certain and not outside and not any(sign in line for sign in _UNCERTAIN)
         if certain:
             yield "".join(piece if is_code else _as_text(piece) for piece, is_code in spans)
         else:
