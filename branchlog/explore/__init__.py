@@ -5,6 +5,7 @@ Imports what is in the modules beneath; ``endpoint`` needs the extra ``openai`` 
 
 from __future__ import annotations
 
+from branchlog.explore.alternatives import Attempt, explore
 from branchlog.explore.reply import (
     Finish,
     FunctionResponder,
@@ -15,9 +16,11 @@ from branchlog.explore.reply import (
     Usage,
     as_responder,
 )
+from branchlog.explore.rerunning import rerun
 from branchlog.explore.streaming import Streaming, Unfinished, drop, go_on, keep, reply_to, stream, unfinished
 
 __all__ = [
+    "Attempt",
     "Finish",
     "FunctionResponder",
     "Piece",
@@ -29,9 +32,11 @@ __all__ = [
     "Usage",
     "as_responder",
     "drop",
+    "explore",
     "go_on",
     "keep",
     "reply_to",
+    "rerun",
     "stream",
     "unfinished",
 ]

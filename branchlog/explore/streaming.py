@@ -125,8 +125,14 @@ class Streaming:
         self._id = uuid7(time.time_ns() // 1_000) if begun is None else begun.id
         self._began = time.monotonic()
         self._ended = False
+        self._thrown_away = False
         self._messages = _asked(chat, under, begun)
         self._draft = _Draft(store, chat.id, self._id, under.version, responder.name, lag_seconds, lag_bytes, begun)
+
+    @property
+    def id(self) -> str:
+        """The id of the reply, as its metadata has it."""
+        return self._id.hex()
 
     @property
     def text(self) -> str:
@@ -172,13 +178,17 @@ class Streaming:
     ) -> None:
         await _to_the_end(self._settle())
 
+    def throw_away(self) -> None:
+        """Have what has arrived dropped on leaving, unless the reply has ended."""
+        self._thrown_away = True
+
     async def _settle(self) -> None:
         """Save what has arrived as one node, and drop the draft."""
         close = getattr(self._source, "aclose", None)
         if close is not None:
             await close()
         await self._draft.end()
-        if self._ended or self._parts:
+        if self._ended or (self._parts and not self._thrown_away):
             self.node = await _saved(self._store, self.chat, self.under, self._message(), self._cursor)
         await self._draft.drop()
 
@@ -197,7 +207,7 @@ class Streaming:
         finish = self.finish
         reason = finish.reason if self._ended else "cancelled" if self.error is None else "failed"
         said: dict[str, Json] = {
-            "id": self._id.hex(),
+            "id": self.id,
             "responder": self.responder.name,
             "model": finish.model,
             "reason": reason,
