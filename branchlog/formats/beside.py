@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
-from uuid import NAMESPACE_URL, uuid5
 
 import attrs
 
@@ -21,7 +20,7 @@ from branchlog._core.tree import Node
 from branchlog.conversation import Conversation
 from branchlog.errors import InvalidMessage
 from branchlog.formats.carry import JsonObject, Repair, Repairs, free, json_text
-from branchlog.formats.outline import Turn, title_of
+from branchlog.formats.outline import Turn, named_by_place, title_of
 
 OURS = "branchlog"
 """The key under which it stands."""
@@ -155,7 +154,7 @@ def placed(chat: Conversation, format: str, root: JsonObject) -> list[Placed]:
         kept = _kept(said, format) if said is not None else root
         id = kept.get("id")
         if not isinstance(id, str) or id in taken:
-            id, kept = free(_named_by_place(chat, node, parent), taken), {}
+            id, kept = free(named_by_place(chat, node, parent), taken), {}
         taken.add(id)
         own = {} if said is None else {key: each for key, each in said.metadata.items() if not kept or key != format}
         all_placed.append(Placed(node, said, id, parent, kept, own))
@@ -164,10 +163,6 @@ def placed(chat: Conversation, format: str, root: JsonObject) -> list[Placed]:
 
 def _kept(said: Message, format: str) -> JsonObject:
     return object_of(said.metadata.get(format))
-
-
-def _named_by_place(chat: Conversation, node: Node, parent: str | None) -> str:
-    return str(uuid5(NAMESPACE_URL, chat.id if parent is None else f"{parent}/{node.ordinal}"))
 
 
 def children_of(all_placed: list[Placed]) -> dict[str, list[str]]:

@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from heapq import heappop, heappush
 from typing import Any, Literal, TypeAlias
+from uuid import NAMESPACE_URL, uuid5
 
 import attrs
 import msgspec
@@ -46,9 +47,11 @@ __all__ = [
     "moment",
     "seconds",
     "named_by_beginning",
+    "named_by_place",
     "source",
     "start",
     "title_of",
+    "under_a_root",
 ]
 
 Join: TypeAlias = Literal["array", "lines", "alone"]
@@ -165,6 +168,18 @@ def title_of(title: str | None, where: str, repairs: Repairs) -> str | None:
 
 
 UNFIT_FOR_A_LABEL = re.compile(r"[^\w./-]+")
+
+
+def under_a_root(turns: Iterable[Turn]) -> tuple[Turn, ...]:
+    """The turns with a root without message above them, for formats in which the first message has alternatives.
+
+    It is there from the beginning: a later export may have a second first message, and a root cannot be put above
+    nodes that are there.
+    """
+    hanging = list(turns)
+    top = free("", {turn.id for turn in hanging})
+    under = (turn if turn.parent is not None else attrs.evolve(turn, parent=top) for turn in hanging)
+    return (Turn(id=top), *under)
 
 
 def label_of(text: str, where: str, repairs: Repairs) -> str | None:
@@ -388,17 +403,29 @@ def add_missing(chat: Conversation, outline: Outline) -> int:
 
 
 def known_ids(chat: Conversation, format: str) -> dict[str, Node]:
-    """The nodes that came from outside, by their original ids."""
+    """The nodes by their ids outside: those they came with, or else those they are written with."""
     nodes: dict[str, Node] = {}
+    ids: list[str] = []
     root = chat.metadata.get("root")
     if isinstance(root, dict) and isinstance(root.get("id"), str):
         nodes[root["id"]] = chat.tree.root
     for node in chat.tree.nodes:
-        message = node.message
+        message, parent = node.message, node.parent
         kept: Any = None if message is None else message.metadata.get(format)
-        if isinstance(kept, dict) and isinstance(kept.get("id"), str):
-            nodes[kept["id"]] = node
+        id = kept.get("id") if isinstance(kept, dict) else None
+        if not isinstance(id, str) or id in nodes:
+            id = named_by_place(chat, node, None if parent is None else ids[parent.index])
+        if message is not None:
+            nodes[id] = node
+        ids.append(id)
     return nodes
+
+
+def named_by_place(chat: Conversation, node: Node, parent: str | None) -> str:
+    """An id for a node without one, made of its parent's and its place, and so the same in every later export."""
+    if parent is None:
+        return str(uuid5(NAMESPACE_URL, chat.id))
+    return str(uuid5(NAMESPACE_URL, f"{parent if node.depth > 1 else chat.id}/{node.ordinal}"))
 
 
 def _add(chat: Conversation, turns: Iterable[Turn], nodes: dict[str, Node]) -> None:

@@ -313,3 +313,28 @@ def test_every_content_type_is_readable_kept_and_written_as_it_stood(content, sa
 
 def test_it_is_listed_as_a_format_that_can_be_written():
     assert detect.writer_of("chatgpt") is chatgpt
+
+
+def test_what_was_added_here_to_an_imported_conversation_is_known_when_it_comes_back(tmp_path):
+    """Edited messages that carry the metadata of the original on are new ones, and the original stays what it is."""
+    value = {"id": "c", "mapping": {"r": {"id": "r", "parent": None, "message": None}}, "current_node": "b"}
+    for id, parent in (("a", "r"), ("b", "a")):
+        said = {"author": {"role": "user"}, "content": {"content_type": "text", "parts": [id]}}
+        value["mapping"][id] = {"id": id, "parent": parent, "message": said}
+    file = tmp_path / "conversations.json"
+    file.write_text(json.dumps([value]))
+    with branchlog.open("memory:") as store:
+        import_file(store, file)
+        chat = store.load("c")
+        chat.say("assistant", "added")
+        chat.edit("0", "edited", metadata=chat.tree["0"].message.metadata)
+        chat.say("assistant", "an answer to that")
+        store.save(chat)
+        file.write_text(json.dumps([export(chat, "chatgpt")]))
+        assert import_file(store, file).unchanged == 1
+        value["mapping"]["d"] = {**value["mapping"]["b"], "id": "d"}
+        file.write_text(json.dumps([value]))
+        assert import_file(store, file).nodes == 1
+        chat = store.load("c")
+
+    assert [child.message.text for child in chat.tree["0"].children] == ["b", "b"]
