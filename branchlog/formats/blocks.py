@@ -7,12 +7,23 @@ A single plain text is a text.
 from __future__ import annotations
 
 from hashlib import sha256
+from typing import TypeVar
 
 import attrs
 import msgspec
 
 from branchlog._core.message import Json
-from branchlog.formats.carry import JsonObject, Repair, Repairs, json_text, kind_of, tool_call
+from branchlog.formats.carry import (
+    JsonObject,
+    Repair,
+    Repairs,
+    carried_text,
+    json_text,
+    kind_of,
+    tool_call,
+)
+
+Fields = TypeVar("Fields", bound=attrs.AttrsInstance)
 
 
 @attrs.frozen
@@ -108,3 +119,13 @@ def name_of(told: Json) -> str:
     except (ValueError, TypeError, RecursionError, OverflowError):
         data = ascii(told).encode()
     return sha256(data).hexdigest()[:24]
+
+
+def sound(fields: Fields, where: str, repairs: Repairs) -> Fields:
+    """The fields of a shape, with the texts among them as UTF-8 can hold them: ids stay equal where they were."""
+    changes = {
+        field.name: carried_text(text, where, repairs)
+        for field in attrs.fields(type(fields))
+        if isinstance(text := getattr(fields, field.name), str) and not text.isascii()
+    }
+    return attrs.evolve(fields, **changes) if changes else fields

@@ -21,9 +21,9 @@ from typing import Any, TypeAlias
 import attrs
 
 from branchlog._core.message import Json
-from branchlog.formats.blocks import CallShape, Said, name_of, said
+from branchlog.formats.blocks import CallShape, Said, name_of, said, sound
 from branchlog.formats.carry import JsonObject, Repair, Repairs, Skipped, carried_text, free, kind_of, message, shaped
-from branchlog.formats.outline import Outline, Turn, described, moment, title_of
+from branchlog.formats.outline import Outline, Turn, described, moment, title_of, under_a_root
 
 FORMAT = "claude-code"
 
@@ -186,7 +186,7 @@ def _entry(place: str, raw: JsonObject, repairs: Repairs) -> _Entry:
     fields, _ = shaped(_Fields, {key: raw[key] for key in raw if raw[key] is not None}, place, repairs)
     if raw.get("type") in MESSAGES and raw.get("message") is None:
         repairs.append(Repair(place, f"a record of the type {raw['type']!r} without message; kept as metadata"))
-    return _Entry(place, raw, fields)
+    return _Entry(place, raw, sound(fields, place, repairs))
 
 
 def _by_uuid(entries: list[_Entry]) -> dict[str, _Entry]:
@@ -245,7 +245,7 @@ def _outline(
     where = carried_text(where, "", [])
     entries = _once(conversation.entries, where, repairs)
     _hang(entries, known, where, repairs)
-    turns = tuple(_turn(entry, where, repairs) for entry in entries)
+    turns = under_a_root([_turn(entry, where, repairs) for entry in entries])
     metadata = {**rest, **({} if session is None else {"sessionId": session})}
     if agent is not None:
         metadata["sidechain"] = agent
@@ -253,11 +253,11 @@ def _outline(
         metadata[free("records", metadata)] = conversation.waiting
     outline = Outline(
         format=FORMAT,
-        id=carried_text(_id(session, agent, turns[0].id), where, repairs),
-        title=_title(conversation.records, {turn.id for turn in turns}, where, repairs),
+        id=carried_text(_id(session, agent, entries[0].id), where, repairs),
+        title=_title(conversation.records, {entry.id for entry in entries}, where, repairs),
         metadata=metadata,
         turns=turns,
-        current=turns[-1].id,
+        current=entries[-1].id,
     )
     return where, outline, repairs
 

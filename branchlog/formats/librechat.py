@@ -1,7 +1,8 @@
 """LibreChat: ``{conversationId, title, messages}``, nested by ``children`` or flat by ``parentMessageId``.
 
-Several messages without parent are legal; a root without message is above them. The export does not say where the
-conversation stands: the cursor is on the newest leaf. ``exportAt`` is a time without a date, and kept as it stands.
+Several messages without parent are legal: a root without message is above them, and above a single one, too. The
+export does not say where the conversation stands: the cursor is on the newest leaf. ``exportAt`` is a time without a
+date, and kept as it stands.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from branchlog._core.message import Json
 from branchlog.errors import InvalidInput
 from branchlog.formats.blocks import CallShape, Said, name_of, said
 from branchlog.formats.carry import JsonObject, Repair, Repairs, carried_text, free, kind_of, message, shaped
-from branchlog.formats.outline import Outline, Turn, described, moment, title_of
+from branchlog.formats.outline import Outline, Turn, described, moment, title_of, under_a_root
 
 FORMAT = "librechat"
 
@@ -74,13 +75,13 @@ def read(value: JsonObject, where: str) -> tuple[Outline, Repairs]:
     repairs: Repairs = []
     fields, _ = shaped(_Conversation, _present(value), where, repairs)
     entries = _entries(messages, where, repairs)
-    turns = _under_one_root([_turn(entry, where, repairs) for entry in entries])
+    turns = under_a_root([_turn(entry, where, repairs) for entry in entries])
     return Outline(
         format=FORMAT,
         id=fields.conversationId and carried_text(fields.conversationId, where, repairs),
         title=title_of(fields.title, where, repairs),
         metadata={key: field for key, field in value.items() if key != "messages"},
-        turns=tuple(turns),
+        turns=turns,
         current=_newest_leaf(turns),
     ), repairs
 
@@ -124,15 +125,6 @@ def _entry(raw: JsonObject, above: _Entry | None, taken: set[str], where: str, r
         repairs.append(Repair(place, f"its parentMessageId is {said_here!r}; it hangs under the message it is in"))
     repairs += [Repair(place, repair.what) for repair in found]
     return _Entry(id, parent, raw, fields, wrong)
-
-
-def _under_one_root(turns: list[Turn]) -> list[Turn]:
-    """A root above several messages without parent."""
-    roots = [turn.id for turn in turns if turn.parent is None]
-    if len(roots) < 2:
-        return turns
-    top = Turn(id=free("", {turn.id for turn in turns}))
-    return [top, *(attrs.evolve(turn, parent=top.id) if turn.parent is None else turn for turn in turns)]
 
 
 def _newest_leaf(turns: Iterable[Turn]) -> str | None:

@@ -31,7 +31,7 @@ from branchlog.formats.carry import (
     message,
     shaped,
 )
-from branchlog.formats.outline import Outline, Turn, described, label_of, moment, title_of
+from branchlog.formats.outline import Outline, Turn, described, label_of, moment, title_of, under_a_root
 
 FORMAT = "loom"
 
@@ -278,14 +278,14 @@ def _iso(stamp: Json) -> float | str | None:
 
 def _read_note(value: JsonObject, where: str) -> tuple[Outline, Repairs]:
     repairs: Repairs = []
-    turns = tuple(_note_turn(id, raw, where, repairs) for id, raw in value["nodes"].items())
+    turns = [_note_turn(id, raw, where, repairs) for id, raw in value["nodes"].items()]
     current = value.get("current")
     roots = [turn.id for turn in turns if turn.parent is None]
     return Outline(
         format=FORMAT,
         id=f"{FORMAT}-{(roots or [turn.id for turn in turns])[0]}" if turns else None,
         metadata={key: field for key, field in value.items() if key != "nodes"},
-        turns=turns,
+        turns=under_a_root(turns),
         current=carried_text(current, where, repairs) if isinstance(current, str) else None,
     ), repairs
 
@@ -304,7 +304,7 @@ def _note_turn(id: str, raw: Json, where: str, repairs: Repairs) -> Turn:
     return Turn(
         id=id,
         parent=parent or None,
-        message=_message(fields.text, UNKNOWN_ROLE, place, repairs, root=not parent),
+        message=_message(fields.text, UNKNOWN_ROLE, place, repairs, root=False),
         bookmark=fields.bookmarked is True,
         metadata=kept,
     )

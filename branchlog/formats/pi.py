@@ -18,9 +18,9 @@ from typing import Any, TypeAlias
 import attrs
 
 from branchlog._core.message import Json
-from branchlog.formats.blocks import CallShape, Said, name_of, said
+from branchlog.formats.blocks import CallShape, Said, name_of, said, sound
 from branchlog.formats.carry import JsonObject, Repair, Repairs, Skipped, carried_text, free, message, shaped
-from branchlog.formats.outline import Outline, Turn, described, label_of, moment, seconds, title_of
+from branchlog.formats.outline import Outline, Turn, described, label_of, moment, seconds, title_of, under_a_root
 
 FORMAT = "pi"
 
@@ -136,10 +136,10 @@ def _conversation(header: JsonObject, lines: list[tuple[str, JsonObject]], name:
     _hang(entries, linear=not any("id" in entry.raw for entry in entries))
     nodes, behind = _with_entries_before(entries)
     labels = _labels(entries, where, repairs)
-    turns = tuple(_turn(entry, labels.get(entry.id), where, repairs) for entry in nodes)
+    turns = under_a_root([_turn(entry, labels.get(entry.id), where, repairs) for entry in nodes])
     outline = Outline(
         format=FORMAT,
-        id=carried_text(fields.id or (turns[0].id if turns else name), where, repairs),
+        id=carried_text(fields.id or (nodes[0].id if nodes else name), where, repairs),
         title=_title(entries, where, repairs),
         metadata={**header, "entries": behind} if behind else header,
         turns=turns,
@@ -157,7 +157,7 @@ def _entry(place: str, raw: JsonObject, repairs: Repairs) -> _Entry:
     fields, _ = shaped(_Fields, _said_fields(raw), place, repairs)
     if raw.get("type") == "message" and raw.get("message") is None:
         repairs.append(Repair(place, "an entry of the type 'message' without one; kept as metadata"))
-    return _Entry(raw, fields)
+    return _Entry(raw, sound(fields, place, repairs))
 
 
 # How entries hang.

@@ -28,7 +28,7 @@ from branchlog.formats.carry import (
     message,
     shaped,
 )
-from branchlog.formats.outline import Outline, Turn, described, moment, seconds, title_of
+from branchlog.formats.outline import Outline, Turn, described, moment, seconds, title_of, under_a_root
 
 FORMAT = "sillytavern"
 
@@ -123,7 +123,7 @@ def _found(chat: _Chat) -> Found:
         id=None if chat.named is None else f"{FORMAT}-{chat.named}",
         title=_title(chat),
         metadata=chat.header,
-        turns=tuple(chat.turns),
+        turns=under_a_root(chat.turns),
         current=chat.shown,
     )
     return chat.where, outline, chat.repairs

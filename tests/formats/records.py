@@ -34,9 +34,14 @@ def only(format, values):
     return conversation
 
 
+def path(chat):
+    """The nodes on the way to where the conversation stands, but for a root without message."""
+    return [node for node in chat.path() if node.message is not None]
+
+
 def texts(chat):
     """What is said on the way to where the conversation stands."""
-    return [node.message.text for node in chat.path() if node.message is not None]
+    return [node.message.text for node in path(chat)]
 
 
 def damaged(draw, values):

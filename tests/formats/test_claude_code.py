@@ -4,7 +4,7 @@ import copy
 import json
 
 import pytest
-from formats.records import check_that_damage_costs_nothing, damaged, found, only, texts
+from formats.records import check_that_damage_costs_nothing, damaged, found, only, path, texts
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -104,9 +104,9 @@ def test_the_samples_come_in_whole_and_only_once(samples, tmp_path, name):
         (head,) = store.list()
         chat = store.load(head.id)
 
-    assert (report.format, report.added, report.nodes, report.branches) == ("claude-code", 1, SAMPLES[name], 1)
+    assert (report.format, report.added, report.nodes, report.branches) == ("claude-code", 1, SAMPLES[name] + 1, 1)
     assert (again.unchanged, again.nodes, report.skipped) == (1, 0, ())
-    assert chat.cursor.depth == SAMPLES[name] - 1
+    assert chat.cursor.depth == SAMPLES[name]  # a root without message is above
 
 
 def test_a_line_of_nul_and_one_that_is_cut_cost_nothing_else(tmp_path):
@@ -115,7 +115,7 @@ def test_a_line_of_nul_and_one_that_is_cut_cost_nothing_else(tmp_path):
     with branchlog.open(tmp_path / "chats.db") as store:
         report = import_file(store, tmp_path / "s.jsonl")
 
-    assert (report.added, report.nodes) == (1, 2)
+    assert (report.added, report.nodes) == (1, 3)
     assert sorted(skipped.where for skipped in report.skipped) == ["line 2", "line 4", "line 5", "line 6"]
 
 
@@ -160,12 +160,12 @@ def test_a_turn_of_several_lines_is_a_chain_and_its_results_follow_in_a_line():
         record("end", "r1", type="assistant", id="n"),
     ]
     chat, _, repairs = only(claude_code, lines)
-    ids = [node.message.metadata["claude-code"]["id"] for node in chat.path()]
+    ids = [node.message.metadata["claude-code"]["id"] for node in path(chat)]
 
     assert repairs == []
     assert ids == ["a", "t1", "t2", "t3", "r1", "r2", "end"]
     assert chat.forks == ()
-    assert chat.path()[4].message.metadata["claude-code"]["parentUuid"] == "t2"
+    assert path(chat)[4].message.metadata["claude-code"]["parentUuid"] == "t2"
 
 
 def test_a_turn_from_which_somebody_branched_stays_as_it_stands():
@@ -187,7 +187,7 @@ def test_calls_and_results_are_those_of_the_chat_apis():
         record("b", "a", content=result("1", is_error=True), toolUseResult={"stdout": "x"}),
     ]
     chat, outline, _ = only(claude_code, lines)
-    asked, answered = (node.message for node in chat.path())
+    asked, answered = (node.message for node in path(chat))
 
     assert asked.content == "I look."
     assert asked.tool_calls == [
@@ -207,13 +207,13 @@ def test_thinking_stays_a_part_and_a_call_before_a_text_keeps_the_original_aside
         record("c", "b", content=[*result("1"), *result("2")]),
     ]
     chat, outline, _ = only(claude_code, lines)
-    first, second, third = (node.message for node in chat.path())
+    first, second, third = (node.message for node in path(chat))
 
     assert first.content == [thought, {"type": "text", "text": "so"}]
     assert second.content == "late"
     assert second.metadata["claude-code"]["message"]["content"] == lines[1]["message"]["content"]
     assert third.content == lines[2]["message"]["content"]
-    assert [turn.aside for turn in outline.turns] == [False, True, False]
+    assert [turn.aside for turn in outline.turns[1:]] == [False, True, False]
 
 
 def test_a_sub_agent_s_messages_are_a_conversation_of_their_own():
@@ -253,7 +253,7 @@ def test_a_second_copy_is_left_out_and_another_record_of_the_same_uuid_is_kept()
     lines = [record("a"), record("b", "a"), record("b", "a"), record("b", "a", content="other")]
     chat, _, repairs = only(claude_code, lines)
 
-    assert len(chat.tree) == 3
+    assert len(chat.tree) == 4
     assert any("the same record a second time" in each for each in repairs)
     assert any("a second node of this id" in each for each in repairs)
 
@@ -299,7 +299,7 @@ def test_the_title(records, title):
     chat, outline, _ = only(claude_code, [*records, record("a")])
 
     assert chat.title == title
-    assert chat.tree.root.message.metadata["claude-code"]["records"] == records
+    assert chat.cursor.message.metadata["claude-code"]["records"] == records
     assert outline.id == "s"
 
 
@@ -312,7 +312,7 @@ def test_a_file_without_messages_is_skipped_and_says_what_it_has():
 def test_what_the_program_says_to_itself_is_hidden():
     chat, _, _ = only(claude_code, [record("a", isMeta=True), record("b", "a")])
 
-    assert [node.hidden for node in chat.path()] == [True, False]
+    assert [node.hidden for node in path(chat)] == [True, False]
 
 
 def test_a_circle_of_records_and_one_of_sub_agents_end():
@@ -339,5 +339,5 @@ def test_50_000_messages_under_a_chain_of_progress():
         lines.append(record(f"m{number}", above))
     chat, _, _ = only(claude_code, lines)
 
-    assert len(chat.tree) == 25_001
-    assert all(node.parent == chat.tree.root for node in chat.tree.nodes[1:])
+    assert len(chat.tree) == 25_002
+    assert all(node.parent == chat.tree["0"] for node in chat.tree.nodes[2:])

@@ -142,7 +142,7 @@ def test_a_note_of_loomsidian():
     assert repairs == []
     assert texts(chat) == ["Once", " upon"]
     assert chat.cursor.bookmark
-    assert [child.message.text for child in chat.tree.root.children] == [" upon", " more"]
+    assert [child.message.text for child in chat.tree["0"].children] == [" upon", " more"]
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
@@ -154,7 +154,7 @@ def test_a_map_of_notes_is_a_conversation_for_each(tmp_path, wrapped):
         again = import_file(store, tmp_path / "data.json")
         titles = sorted(head.title for head in store.list())
 
-    assert (report.format, report.added, report.nodes, again.unchanged) == ("loom", 2, 3, 2)
+    assert (report.format, report.added, report.nodes, again.unchanged) == ("loom", 2, 5, 2)
     assert titles == ["One.md", "Two.md"]
 
 
