@@ -420,3 +420,18 @@ def test_chats_of_no_id_that_begin_alike_at_other_times_are_two(tmp_path):
 def test_no_other_format_takes_it(value):
     assert [reader for reader in detect.READERS if reader.recognises(value)] == [openwebui]
     assert detect.writer_of("open-webui") is openwebui
+
+
+def test_what_was_added_here_to_an_imported_chat_is_known_when_it_comes_back(tmp_path):
+    file = tmp_path / "chats.json"
+    file.write_text(json.dumps(row(single(message("a")))))
+    with branchlog.open("memory:") as store:
+        import_file(store, file)
+        chat = store.load("row")
+        chat.say("assistant", "added")
+        chat.edit("0", "another beginning")
+        chat.say("assistant", "and an answer to it")
+        store.save(chat)
+        file.write_text(json.dumps([export(chat, "open-webui")]))
+
+        assert import_file(store, file).unchanged == 1
