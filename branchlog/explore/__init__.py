@@ -6,6 +6,7 @@ Imports what is in the modules beneath; ``endpoint`` needs the extra ``openai`` 
 from __future__ import annotations
 
 from branchlog.explore.alternatives import Attempt, explore
+from branchlog.explore.endpoint import ChatCompletions
 from branchlog.explore.reply import (
     Finish,
     FunctionResponder,
@@ -21,6 +22,7 @@ from branchlog.explore.streaming import Streaming, Unfinished, drop, go_on, keep
 
 __all__ = [
     "Attempt",
+    "ChatCompletions",
     "Finish",
     "FunctionResponder",
     "Piece",
