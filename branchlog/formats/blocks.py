@@ -128,4 +128,4 @@ def sound(fields: Fields, where: str, repairs: Repairs) -> Fields:
         for field in attrs.fields(type(fields))
         if isinstance(text := getattr(fields, field.name), str) and not text.isascii()
     }
-    return attrs.evolve(fields, **changes) if changes else fields
+    return attrs.evolve(fields, **changes) if changes else fields  # type: ignore[misc]  # the bound says that it is one

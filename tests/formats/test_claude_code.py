@@ -341,3 +341,13 @@ def test_50_000_messages_under_a_chain_of_progress():
 
     assert len(chat.tree) == 25_002
     assert all(node.parent == chat.tree["0"] for node in chat.tree.nodes[2:])
+
+
+def test_a_second_first_message_comes_later_as_an_alternative():
+    lines = [record("a"), record("b", "a", type="assistant")]
+    chat, _, _ = only(claude_code, lines)
+    _, outline, repairs = only(claude_code, [*lines, record("c")])
+
+    assert repairs == []
+    assert add_missing(chat, outline) == 1
+    assert [child.message.text for child in chat.tree.root.children] == ["a", "c"]

@@ -202,3 +202,12 @@ def test_20_000_messages_in_a_chain():
 
     assert repairs == []
     assert chat.cursor.depth == 20_000
+
+
+def test_a_second_first_message_comes_later_as_an_alternative():
+    chat, _, _ = brought_in(conversation(said("a")))
+    _, outline, repairs = brought_in(conversation(said("a"), said("b", second=1)))
+
+    assert repairs == []
+    assert add_missing(chat, outline) == 1
+    assert [child.message.text for child in chat.tree.root.children] == ["a", "b"]

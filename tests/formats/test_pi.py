@@ -244,3 +244,12 @@ def test_a_chain_of_20_000_entries():
     chat, _, _ = only(pi, lines)
 
     assert chat.cursor.depth == 10_001
+
+
+def test_a_second_first_message_comes_later_as_an_alternative():
+    chat, _, _ = only(pi, [HEADER, entry("a")])
+    _, outline, repairs = only(pi, [HEADER, entry("a"), entry("b")])
+
+    assert repairs == []
+    assert add_missing(chat, outline) == 1
+    assert [child.message.text for child in chat.tree.root.children] == ["a", "b"]

@@ -224,3 +224,12 @@ def test_20_000_messages():
     chat, _, _ = only(sillytavern, [HEADER, *(said(str(number)) for number in range(20_000))])
 
     assert chat.cursor.depth == 20_000
+
+
+def test_another_greeting_comes_later_as_an_alternative():
+    chat, _, _ = only(sillytavern, [HEADER, said("hi")])
+    _, outline, repairs = only(sillytavern, [HEADER, swiped(["hi", "hello"], 1)])
+
+    assert repairs == []
+    assert add_missing(chat, outline) == 1
+    assert [child.message.text for child in chat.tree.root.children] == ["hi", "hello"]
