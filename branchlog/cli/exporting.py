@@ -219,11 +219,19 @@ class Screen:
         click.echo(harmless(data.decode()), nl=False)
 
 
+class Pipe:
+    """A file or a pipe, which may be unbuffered and then takes a part at a time."""
+
+    def write(self, data: bytes, /) -> None:
+        """Write all of it. Raises ``OSError``."""
+        rest = memoryview(data)
+        while rest:
+            rest = rest[sys.stdout.buffer.write(rest) :]
+
+
 def standard_output() -> Output:
     """Standard output, as it is in a pipe, made harmless on a terminal."""
-    if is_terminal():
-        return Screen()
-    return sys.stdout.buffer
+    return Screen() if is_terminal() else Pipe()
 
 
 @contextmanager
