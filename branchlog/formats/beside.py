@@ -72,7 +72,9 @@ class Taken:
     bookmark: bool
 
     def onto(self, turn: Turn) -> Turn:
-        """The turn with what was said about it."""
+        """The turn with what was said about it; mostly nothing was."""
+        if self.rating is None and self.label is None and not self.hidden and not self.bookmark:
+            return turn
         return attrs.evolve(turn, rating=self.rating, hidden=self.hidden, label=self.label, bookmark=self.bookmark)
 
 
