@@ -58,6 +58,10 @@ def _wall_clock() -> int:
 DEFAULT_CODEC = Codec()
 
 
+REDACTED = "redacted"
+"""The key in a conversation's metadata for the original ids of redacted nodes, each with the id that it has here."""
+
+
 class Conversation:
     """A branching conversation.
 
@@ -426,19 +430,35 @@ class Conversation:
         The node stays, with its role, place and id. When this is saved, what was erased is in none of the store's
         files, and was not said at any earlier moment either. Titles, labels and the metadata of the conversation are
         its own: change them where they quote it. It cannot be undone.
+
+        Of a node that came from outside the id that it had there is kept in the metadata of the conversation, under
+        ``redacted``: otherwise the same file, read again, would bring back what was erased.
         """
-        index = self.node(node).index
+        found = self.node(node)
+        index, original = found.index, self._original_id(found)
         version = self._state.arrays.versions[index]
         redacted = decide.redact(self._state, self._now(None), index)
         if not redacted:
             return
         self._happen(redacted)
+        if original is not None:
+            self.annotate_conversation(metadata={REDACTED: {original: found.id}})
         offset = version - self.saved_version - 1
         for place, event in enumerate(self._pending):
             if place == offset and isinstance(event, NodeAdded | ConversationStarted) and event.message is not UNSET:
                 self._pending[place] = replace(event, message=blank(event.message))
             elif isinstance(event, NodeAnnotated) and event.node == version:
                 self._pending[place] = replace(event, metadata=UNSET)
+
+    def _original_id(self, node: Node) -> str | None:
+        """The id that a node had in the format that the conversation was imported from."""
+        source = self.metadata.get("source")
+        format = source.get("format") if isinstance(source, dict) else None
+        if not isinstance(format, str) or (message := node.message) is None:
+            return None
+        kept = message.metadata.get(format)
+        original = kept.get("id") if isinstance(kept, dict) else None
+        return original if isinstance(original, str) else None
 
     def _redactions(self, commit: Commit) -> set[int]:
         """The versions of the events that hold what the first pending events redact."""

@@ -365,6 +365,19 @@ def test_a_missing_file_and_an_empty_folder_do_not_keep_others_out(store, tmp_pa
         import_file(store, tmp_path)
 
 
+def test_what_was_redacted_does_not_come_back(store, tmp_path):
+    turns = [turn("1", text="secret"), turn("2", "1"), turn("3", "2")]
+    import_file(store, written(tmp_path, [conversation("a", *turns[:2])]))
+    with store.editing("a") as chat:
+        chat.redact(known_ids(chat, "chatgpt")["1"])
+    again = import_file(store, written(tmp_path, [conversation("a", *turns[:2])]))
+    later = import_file(store, written(tmp_path, [conversation("a", *turns)]))
+
+    assert (outcome(again), outcome(later)) == ((0, 0, 1, 0), (0, 1, 0, 1))
+    assert "secret" not in texts(store, "a")
+    assert store.load("a").tree.nodes[-1].parent.message.text == "2"
+
+
 def test_strict_skips_what_would_have_to_be_repaired(store, tmp_path):
     sound, orphan, other = three()
     orphan["mapping"]["b2"]["parent"] = "gone"

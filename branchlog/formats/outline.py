@@ -28,7 +28,7 @@ from branchlog._core.events import MAIN
 from branchlog._core.expression import NAME_LENGTH_MAX, is_name
 from branchlog._core.message import Json, Message
 from branchlog._core.tree import Node
-from branchlog.conversation import Clock, Conversation
+from branchlog.conversation import REDACTED, Clock, Conversation
 from branchlog.errors import AlreadyExists
 from branchlog.formats.carry import Repair, Repairs, Skipped, carried, carried_text, free, kind_of
 
@@ -406,19 +406,26 @@ def known_ids(chat: Conversation, format: str) -> dict[str, Node]:
     """The nodes by their ids outside: those they came with, or else those they are written with."""
     nodes: dict[str, Node] = {}
     ids: list[str] = []
+    redacted = _redacted(chat)
     root = chat.metadata.get("root")
     if isinstance(root, dict) and isinstance(root.get("id"), str):
         nodes[root["id"]] = chat.tree.root
     for node in chat.tree.nodes:
         message, parent = node.message, node.parent
         kept: Any = None if message is None else message.metadata.get(format)
-        id = kept.get("id") if isinstance(kept, dict) else None
+        id = kept.get("id") if isinstance(kept, dict) else redacted.get(node.id) if node.redacted else None
         if not isinstance(id, str) or id in nodes:
             id = named_by_place(chat, node, None if parent is None else ids[parent.index])
         if message is not None:
             nodes[id] = node
         ids.append(id)
     return nodes
+
+
+def _redacted(chat: Conversation) -> dict[str, str]:
+    """The original ids of redacted nodes, by the ids that they have here."""
+    kept = chat.metadata.get(REDACTED)
+    return {place: id for id, place in kept.items() if isinstance(place, str)} if isinstance(kept, dict) else {}
 
 
 def named_by_place(chat: Conversation, node: Node, parent: str | None) -> str:
