@@ -36,6 +36,9 @@ PATHS = True
 GIST_CHARACTERS = 60
 """Characters of a message by which a branch is told."""
 
+ALTERNATIVES_MAX = 10
+"""Alternatives of which each one leads to all others."""
+
 ADDRESS_CHARACTERS_MAX = 2_000
 """Characters of an image's address that are written where it is none of the web."""
 
@@ -93,9 +96,17 @@ def _message(node: Node, cursors: dict[int, list[str]], heading: str, *, forks: 
 
 
 def _alternatives(node: Node) -> str:
-    """Where the other answers to the same message are."""
-    others = [f"[{each.ordinal + 1}: {name_of(each)}](#n{each.version})" for each in node.alternatives if each != node]
-    return f"Alternative {node.position}; the others: {', '.join(others)}"
+    """Where the other answers to the same message are; of many only the one before and the one after."""
+    number, of = node.position
+    if of <= ALTERNATIVES_MAX:
+        others = [_link(each) for each in node.alternatives if each != node]
+        return f"Alternative {node.position}; the others: {', '.join(others)}"
+    beside = [_link(node.next_door(steps)) for steps in (-1, 1) if 1 <= number + steps <= of]
+    return f"Alternative {node.position}; beside it: {', '.join(beside)}"
+
+
+def _link(node: Node) -> str:
+    return f"[{node.ordinal + 1}: {name_of(node)}](#n{node.version})"
 
 
 def _part(part: Part) -> Iterator[str]:

@@ -1,6 +1,6 @@
 import re
 
-from formats.told import chat_of, deep, nasty, walk
+from formats.told import chat_of, deep, nasty, walk, wide
 from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -270,3 +270,12 @@ def test_depth_and_width_are_no_matter():
 
     assert written.count("\n## ") == 1_000
     assert written.count("\n> ") == 10_999
+
+
+def test_of_many_alternatives_each_leads_to_those_beside_it():
+    written = export(wide(10_000), "markdown")
+
+    assert "\nAlternative 500 of 10000; beside it: [499: 498](#n" in written
+    assert "\nAlternative 1 of 10000; beside it: [2: 1](#n" in written
+    assert written.count("](#n") == 2 * 10_000 - 2 + 9_999
+    assert len(written) < 5_000_000

@@ -84,3 +84,11 @@ def deep(count: int, every: int = 0) -> branchlog.Conversation:
         if every and number % every == 0:
             chat.add("assistant", f"another {number}", under=node.parent)
     return chat
+
+
+def wide(count: int) -> branchlog.Conversation:
+    """So many alternatives."""
+    chat = chat_of(id="wide", title=None)
+    for number in range(1, count + 1):
+        chat.say("user", f"message {number}", under="root")
+    return chat
