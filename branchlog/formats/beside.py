@@ -17,10 +17,10 @@ from branchlog._core.events import MAIN
 from branchlog._core.expression import is_name
 from branchlog._core.message import Json, Message, same_json
 from branchlog._core.tree import Node
-from branchlog.conversation import Conversation
+from branchlog.conversation import REDACTED, Conversation
 from branchlog.errors import InvalidMessage
 from branchlog.formats.carry import JsonObject, Repair, Repairs, free, json_text
-from branchlog.formats.outline import Turn, named_by_place, title_of
+from branchlog.formats.outline import Turn, named_by_place, redacted_ids, title_of
 
 OURS = "branchlog"
 """The key under which it stands."""
@@ -129,7 +129,7 @@ def origin(chat: Conversation, format: str) -> Origin:
     source = object_of(metadata.get("source"))
     if source.get("format") != format:
         return Origin(False, None, {}, {}, metadata)
-    own = {name: value for name, value in metadata.items() if name not in ("source", "root", format)}
+    own = {name: value for name, value in metadata.items() if name not in ("source", "root", REDACTED, format)}
     id, kept, root = source.get("id"), object_of(metadata.get(format)), object_of(metadata.get("root"))
     return Origin(True, id if isinstance(id, str) else None, kept, root, own)
 
@@ -149,6 +149,7 @@ class Placed:
 def placed(chat: Conversation, format: str, root: JsonObject) -> list[Placed]:
     """All nodes in the order of their adding, each with an id that no other has."""
     taken: set[str] = set()
+    redacted = redacted_ids(chat)
     all_placed: list[Placed] = []
     for node in chat.tree.nodes:
         said, above = node.message, node.parent
@@ -156,7 +157,9 @@ def placed(chat: Conversation, format: str, root: JsonObject) -> list[Placed]:
         kept = _kept(said, format) if said is not None else root
         id = kept.get("id")
         if not isinstance(id, str) or id in taken:
-            id, kept = free(named_by_place(chat, node, parent), taken), {}
+            known = redacted.get(node.id) if node.redacted else None
+            free_one = named_by_place(chat, node, parent) if known is None or known in taken else known
+            id, kept = free(free_one, taken), {}
         taken.add(id)
         own = {} if said is None else {key: each for key, each in said.metadata.items() if not kept or key != format}
         all_placed.append(Placed(node, said, id, parent, kept, own))

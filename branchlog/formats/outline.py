@@ -48,6 +48,7 @@ __all__ = [
     "seconds",
     "named_by_beginning",
     "named_by_place",
+    "redacted_ids",
     "source",
     "start",
     "title_of",
@@ -406,7 +407,7 @@ def known_ids(chat: Conversation, format: str) -> dict[str, Node]:
     """The nodes by their ids outside: those they came with, or else those they are written with."""
     nodes: dict[str, Node] = {}
     ids: list[str] = []
-    redacted = _redacted(chat)
+    redacted = redacted_ids(chat)
     root = chat.metadata.get("root")
     if isinstance(root, dict) and isinstance(root.get("id"), str):
         nodes[root["id"]] = chat.tree.root
@@ -422,7 +423,7 @@ def known_ids(chat: Conversation, format: str) -> dict[str, Node]:
     return nodes
 
 
-def _redacted(chat: Conversation) -> dict[str, str]:
+def redacted_ids(chat: Conversation) -> dict[str, str]:
     """The original ids of redacted nodes, by the ids that they have here."""
     kept = chat.metadata.get(REDACTED)
     return {place: id for id, place in kept.items() if isinstance(place, str)} if isinstance(kept, dict) else {}

@@ -357,13 +357,22 @@ def test_two_titles_that_differ_stay_so():
     assert openwebui.write(brought_in(value)[0]) == value
 
 
-def test_a_redacted_message_stays_in_its_place():
-    chat, _ = brought_in(single(message("secret")))
-    chat.redact("0")
-    value = openwebui.write(chat)
+def test_a_redacted_message_stays_in_its_place_under_its_id(tmp_path):
+    value = single(message("a", content="secret"))
+    (tmp_path / "chats.json").write_text(json.dumps(value))
+    with branchlog.open("memory:") as store:
+        import_file(store, tmp_path / "chats.json")
+        chat = store.load("c")
+        chat.redact("0")
+        store.save(chat)
+        written = export(chat, "open-webui")
+        (tmp_path / "chats.json").write_text(json.dumps(written))
 
-    assert "secret" not in json.dumps(value)
-    assert [each["role"] for each in value["messages"]] == ["user"]
+        assert import_file(store, tmp_path / "chats.json").unchanged == 1
+    assert "secret" not in json.dumps(written)
+    assert [(each["id"], each["role"], each["timestamp"]) for each in written["messages"]] == [("a", "user", 5)]
+    assert written["messages"][0]["branchlog"] == {"redacted": True}
+    assert "branchlog" not in written
 
 
 def test_a_chain_of_10_000_goes_out_and_comes_in():
