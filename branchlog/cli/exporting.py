@@ -172,7 +172,8 @@ def check_joined(wish: Wish) -> None:
         if wish.is_folder:
             raise Refused(f"an archive is one file; name it, such as -o {Path(wish.target) / 'archive.jsonl'}")
     elif not wish.is_one and detect.writer_of(wish.format).JOIN == "alone":
-        raise Refused(f"a file of {wish.format} holds one conversation; name a folder, such as -o chats/")
+        folder = "chats" if wish.target == OUTPUT else wish.target
+        raise Refused(f"a file of {wish.format} holds one conversation; name a folder, such as -o {folder}/")
 
 
 def write_to(store: branchlog.Store, wish: Wish, file: Output) -> Exported:

@@ -69,6 +69,7 @@ def test_several_conversations_are_joined(two):
     assert [chat["title"] for chat in every] == ["Another", "A walk"]
     assert "name a folder" in two.refused("export", "--all", "--to", "html")
     assert "name a folder" in two.refused("export", "walk", "other", "--to", "mermaid")
+    assert two.refused("export", "--all", "--to", "html", "-o", "pages").endswith("such as -o pages/")
 
 
 def test_a_folder_gets_a_file_for_each(two, tmp_path):

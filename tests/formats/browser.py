@@ -3,7 +3,9 @@
 ``browse`` runs this file in a process of its own: Qt wants the main thread, and what a page could do to it stays there.
 The steps are JSON: ``{"run": JAVASCRIPT}`` answers with what it evaluates to, ``{"click": SELECTOR}`` is a click of the
 mouse into the middle of the first such element, ``{"key": "Right"}`` a key. Needs what Chromium needs of the system:
-on Debian libnss3, libasound2, libxkbfile1, libxcomposite1, libxdamage1, libxrandr2, libxtst6, libegl1, libgl1.
+on Debian libnss3, libasound2, libdbus-1-3,
+libegl1, libgl1, libgbm1, libfontconfig1, libglib2.0-0, libx11-6, libxcb-dri3-0, libxcomposite1, libxdamage1,
+libxkbcommon0, libxkbfile1, libxrandr2, libxtst6; what is missing stands in the error of the test.
 """
 
 import json
