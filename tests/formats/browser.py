@@ -3,9 +3,9 @@
 ``browse`` runs this file in a process of its own: Qt wants the main thread, and what a page could do to it stays there.
 The steps are JSON: ``{"run": JAVASCRIPT}`` answers with what it evaluates to, ``{"click": SELECTOR}`` is a click of the
 mouse into the middle of the first such element, ``{"key": "Right"}`` a key. Needs what Chromium needs of the system:
-on Debian libnss3, libasound2, libdbus-1-3,
-libegl1, libgl1, libgbm1, libfontconfig1, libglib2.0-0, libx11-6, libxcb-dri3-0, libxcomposite1, libxdamage1,
-libxkbcommon0, libxkbfile1, libxrandr2, libxtst6; what is missing stands in the error of the test.
+on Debian libnss3, libasound2, libdbus-1-3, libegl1, libgl1, libgbm1, libfontconfig1, libglib2.0-0, libx11-6,
+libxcb-dri3-0, libxcomposite1, libxdamage1, libxkbcommon0, libxkbfile1, libxrandr2 and libxtst6; what is
+missing stands in the error of the test.
 """
 
 import json
@@ -22,7 +22,17 @@ ENVIRONMENT = {
 
 
 SETTLING_MILLISECONDS = 80
-"""For a click or a key to arrive and be drawn."""
+"""For what a click or a key did to be drawn."""
+
+LOOKS_MAX = 300
+
+ARRIVING = """(
+  window.arrived = 0,
+  ["click", "keyup"].forEach(kind =>
+    addEventListener(kind, () => { window.arrived += 1; }, { capture: true, once: true })
+  ),
+  1
+)"""
 
 
 def browse(page: Path, *steps: dict, width: int = 800, timeout_seconds: float = 90) -> dict:
@@ -102,10 +112,11 @@ def main() -> None:
 
 
 def act(step, screen, run) -> None:
-    """A click or a key, and a while for what it does."""
+    """A click or a key, which the page has had when this ends: what it did is done before it answers again."""
     from PySide6.QtCore import QPoint, Qt
     from PySide6.QtTest import QTest
 
+    run(ARRIVING)
     if "click" in step:
         found = f"document.querySelector({json.dumps(step['click'])})"
         run(f"({found}.scrollIntoView({{block: 'center'}}), 1)")
@@ -114,7 +125,11 @@ def act(step, screen, run) -> None:
         QTest.mouseClick(screen, Qt.MouseButton.LeftButton, pos=QPoint(*map(round, box)))
     else:
         QTest.keyClick(screen, getattr(Qt.Key, f"Key_{step['key']}"))
-    QTest.qWait(SETTLING_MILLISECONDS)
+    for _ in range(LOOKS_MAX):
+        QTest.qWait(SETTLING_MILLISECONDS)
+        if run("window.arrived"):
+            return
+    raise AssertionError(f"the page has not had {step}")
 
 
 if __name__ == "__main__":
