@@ -1,12 +1,13 @@
-"""Pairs of a better and a worse reply, from ratings, as libraries for preference tuning read them.
+"""Pairs of a better and a worse reply, from verdicts and ratings, as libraries for preference tuning read them.
 
 A pair is an object with ``prompt``, the messages above, and ``chosen`` and ``rejected``, a list of one message each:
 the conversational form of a preference data set with an explicit prompt. ``score_chosen`` and ``score_rejected`` are
-the ratings.
+the ratings, where these say the same as the pair does.
 
-Two alternatives give a pair if both are the assistant's and rated, neither is hidden or erased, their ratings differ
-and what they say does too, and there is a message above them of which none is erased. So n such alternatives of n
-ratings give n * (n - 1) / 2 pairs; equal ratings and alternatives without one give none.
+Two alternatives give a pair if both are the assistant's, neither is hidden or erased, what they say differs, there is a
+message above them of which none is erased, and it is said which is better: by the verdicts on the two
+(``branchlog.verdicts``), of which the majority counts, or where there are none or as many for one as for the other, by
+two ratings that differ.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from branchlog.formats import chat_completions
 from branchlog.formats.carry import JsonObject
 from branchlog.formats.lists import as_chat
 from branchlog.formats.outline import Join
+from branchlog.verdicts import favour, verdicts_of
 
 FORMAT = "preferences"
 JOIN: Join = "lines"
@@ -32,27 +34,39 @@ ROLE = "assistant"
 
 
 def write(chat: Conversation) -> list[JsonObject]:
-    """Every pair of the conversation: fork by fork, the best chosen first."""
+    """Every pair of the conversation: fork by fork, the best rated chosen first."""
     lines: list[JsonObject] = []
     for fork in chat.forks:
-        pairs = list(_pairs(fork))
+        pairs = list(_pairs(fork, chat.id))
         if pairs and not any(node.redacted for node in fork.path):
             prompt = [as_chat(message, chat_completions.FORMAT) for message in chat.messages(fork)]
             lines += [{"prompt": prompt, **pair} for pair in pairs if prompt]
     return lines
 
 
-def _pairs(fork: Node) -> Iterator[JsonObject]:
-    rated = [(rating, said) for node in fork.children if (rating := node.rating) is not None and (said := _reply(node))]
-    rated.sort(key=lambda each: -each[0])
-    for (high, better), (low, worse) in combinations(rated, 2):
-        if high > low and better.to_chat() != worse.to_chat():
-            yield {
-                "chosen": [as_chat(better, chat_completions.FORMAT)],
-                "rejected": [as_chat(worse, chat_completions.FORMAT)],
-                "score_chosen": high,
-                "score_rejected": low,
-            }
+def _pairs(fork: Node, conversation: str) -> Iterator[JsonObject]:
+    replies = [(node, said) for node in fork.children if (said := _reply(node))]
+    replies.sort(key=lambda each: -(each[0].rating or 0))
+    verdicts = verdicts_of(fork, conversation)
+    for (one, text), (other, other_text) in combinations(replies, 2):
+        better = favour(one, other, verdicts) or _stars(one, other)
+        if better and text.to_chat() != other_text.to_chat():
+            yield _pair(one, text, other, other_text) if better > 0 else _pair(other, other_text, one, text)
+
+
+def _stars(one: Node, other: Node) -> float:
+    """By how much one is rated higher; 0 if either is not rated."""
+    high, low = one.rating, other.rating
+    return 0 if high is None or low is None else high - low
+
+
+def _pair(better: Node, chosen: Message, worse: Node, rejected: Message) -> JsonObject:
+    scores = {"score_chosen": better.rating, "score_rejected": worse.rating} if _stars(better, worse) > 0 else {}
+    return {
+        "chosen": [as_chat(chosen, chat_completions.FORMAT)],
+        "rejected": [as_chat(rejected, chat_completions.FORMAT)],
+        **scores,
+    }
 
 
 def _reply(node: Node) -> Message | None:

@@ -1,4 +1,4 @@
-"""Preference pairs: the better rated of two alternatives is chosen, and nothing else makes a pair."""
+"""Preference pairs: the better of two alternatives is chosen, by verdict or rating, and nothing else makes a pair."""
 
 import json
 
@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 import branchlog
 from branchlog.exchange import export, import_file
+from branchlog.explore import prefer
 
 
 def rated(*ratings, texts=None, role="assistant"):
@@ -60,6 +61,40 @@ def test_there_is_a_pair_for_each_two_ratings_that_differ_and_for_no_others(rati
     assert len(found) == sum(one > other for one in known for other in known)
     assert all(pair["score_chosen"] > pair["score_rejected"] for pair in found)
     assert len({json.dumps(pair) for pair in found}) == len(found)
+
+
+def test_a_verdict_makes_a_pair_and_wins_over_ratings():
+    chat = rated(5, 1, None, 3)
+    prefer(chat, "0.1", "0.0")
+    prefer(chat, "0.2", "0.0")
+    prefer(chat, "0.3", "0.1")
+
+    assert pairs(chat) == [("r0", "r3"), ("r1", "r0"), ("r2", "r0"), ("r3", "r1")]
+    scores = [(pair.get("score_chosen"), pair.get("score_rejected")) for pair in export(chat, "preferences")]
+    assert scores == [(5, 3), (None, None), (None, None), (3, 1)]
+
+
+def test_the_majority_of_judges_counts_and_where_there_is_none_the_ratings():
+    chat = rated(4, 2)
+    prefer(chat, "0.1", "0.0", by="me")
+    prefer(chat, "0.0", "0.1", by="you")
+    assert pairs(chat) == [("r0", "r1")]
+    prefer(chat, "0.1", "0.0", by="all")
+    assert pairs(chat) == [("r1", "r0")]
+
+    divided = rated(3, 3)
+    prefer(divided, "0.1", "0.0", by="me")
+    prefer(divided, "0.0", "0.1", by="you")
+    assert pairs(divided) == []
+
+
+def test_verdicts_are_none_in_a_fork_of_the_conversation():
+    chat = rated(None, None)
+    prefer(chat, "0.0", "0.1")
+    fork = chat.fork_from("0.0")
+    fork.add("assistant", "later", under="0")
+
+    assert pairs(fork) == []
 
 
 def test_equal_texts_are_no_pair():
