@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import re
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import attrs
 from msgspec.structs import replace
 from testing.planting import IN_A_FILE, Memory, Sqlite, changed, patched, planted, saying
 
 from branchlog.commit import reseal
-from branchlog.errors import BackendError, CommitIdReused, InvalidInput, VersionConflict
+from branchlog.errors import BackendError, CommitIdReused, ConversationNotFound, InvalidInput, VersionConflict
 from branchlog.logs import sqlite
-from branchlog.logs.base import Appended, Expected, Query, check_commit, order_value
+from branchlog.logs.base import Appended, Draft, Expected, Query, check_commit, order_value
 
 # Appending.
 
@@ -698,3 +698,39 @@ class _Unforgetting(sqlite._File):
 )
 class LeavesWhatIsErasedInTheWal(Sqlite):
     file = _Unforgetting
+
+
+# Drafts.
+
+
+@planted("gives drafts with holes", "Pieces of a draft behind one that is missing are given as if none were.")
+class GivesDraftsWithHoles(Memory):
+    def drafts(self, stream):
+        found = self._stream(stream)
+        pieces = sorted(found.drafts.items()) if found else []
+        ids = sorted({id for (id, _), _ in pieces})
+        return [Draft(id, tuple(data for (of, _), data in pieces if of == id)) for id in ids]
+
+
+@planted("keeps the first piece", "A piece of a draft that is put again is not put in its place.")
+class KeepsTheFirstPiece(Memory):
+    def extend_draft(self, stream, draft, number, piece):
+        found = self._stream(stream)
+        if found is None or (draft, number) not in found.drafts:
+            super().extend_draft(stream, draft, number, piece)
+
+
+@planted("drops all drafts", "With one draft of a stream the others are dropped.")
+class DropsAllDrafts(Memory):
+    def drop_draft(self, stream, draft):
+        dropped = super().drop_draft(stream, draft)
+        if dropped:
+            self._stream(stream).drafts.clear()
+        return dropped
+
+
+@planted("takes drafts of nothing", "A draft is taken for a stream that is not there, and lost.")
+class TakesDraftsOfNothing(Memory):
+    def extend_draft(self, stream, draft, number, piece):
+        with suppress(ConversationNotFound):
+            super().extend_draft(stream, draft, number, piece)

@@ -100,6 +100,7 @@ def test_the_report_of_another_project(tmp_path):
         check=False,
     ).stdout
 
-    assert "test_mine.py::TestMine\n  declares: snapshots, erases, drafts, not durable, not persistent, not shared\n" in said
+    declared = "snapshots, erases, drafts, not durable, not persistent, not shared"
+    assert f"test_mine.py::TestMine\n  declares: {declared}\n" in said
     assert re.search(r"  cases: \d+ passed, 1 skipped\n", said)
     assert "  skipped 1: the log does not declare the ability 'persistent'\n" in said

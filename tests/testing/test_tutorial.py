@@ -28,7 +28,8 @@ def test_the_backend_of_the_tutorial_keeps_the_contract(tmp_path):
     said = run(tmp_path, "-k", "TestJsonLog and not Machine and not sizes and not forward and not tailing")
 
     assert said.returncode == 0, said.stdout
-    assert re.search(r"test_json_log.py::TestJsonLog\n  declares: durable, .*, not snapshots, not drafts\n", said.stdout)
+    declared = r"test_json_log.py::TestJsonLog\n  declares: durable, .*, not snapshots, not drafts\n"
+    assert re.search(declared, said.stdout)
     assert "skipped 7: the log does not declare the ability 'snapshots'\n" in said.stdout
 
 
