@@ -22,10 +22,13 @@ A commit
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
+import re
+import secrets
+from base64 import b32encode, b64decode, b64encode
 from bisect import bisect_left
 from collections.abc import Sequence
 from hashlib import sha256
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -37,6 +40,9 @@ from branchlog.logs.base import Entry, bare_entry, canonical
 
 FORMAT = "branchlog conversation"
 LAYOUT = 1
+
+READABLE_MAX = 40
+"""Letters of a name that are put in the name of its file."""
 
 _NO_DATA = Raw(b"")
 _SEAL_FIELD = len(',"seal":""}') + 2 * CHECKSUM_BYTES
@@ -377,7 +383,7 @@ class Index:
 def is_sound_behind(data: bytes) -> bool:
     """Whether, behind the first line of these, there is one that is whole and behind the one before it."""
     lines = data.split(b"\n")[:-1]
-    return any(_follows(line, before) for before, line in zip(lines, lines[1:], strict=False))
+    return any(_follows(line, before) for before, line in pairwise(lines))
 
 
 def _follows(line: bytes, before: bytes) -> bool:
@@ -386,3 +392,35 @@ def _follows(line: bytes, before: bytes) -> bool:
     except ValueError:
         return False
     return True
+
+
+def header_of(namespace: str, stream: str) -> Header:
+    """The header of a new file."""
+    return Header(format=FORMAT, layout=LAYOUT, namespace=namespace, stream=stream, salt=secrets.token_hex(16))
+
+
+def text_of(header: Header, commits: Sequence[Commit], entry: Entry | None) -> bytes:
+    """A conversation's file: of the entry only what it is in the end."""
+    text, seal = sealed(header, b"")
+    lines = [text]
+    for commit in commits:
+        change: Changes | None = None
+        if commit is commits[-1] and entry is not None:
+            change = changes(None, entry)
+        text, seal = sealed(line_of(commit, change), seal)
+        lines.append(text)
+    return b"".join(lines)
+
+
+def file_name(namespace: str, stream: str) -> str:
+    """The name of a conversation's file, without its ending: lower-case ASCII of at most 107 letters.
+
+    >>> file_name("", "Trip to 京都")
+    'trip-to.2bb5pzuoxp5o4p4c4uqmzc2j'
+    """
+    digest = b32encode(sha256(f"{namespace}\0{stream}".encode()).digest()[:15]).decode().lower()
+    return ".".join(part for part in (_readable(namespace), _readable(stream), digest) if part)
+
+
+def _readable(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower())[:READABLE_MAX].strip("-")

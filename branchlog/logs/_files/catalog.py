@@ -1,6 +1,6 @@
 """The catalog of a log in files: what is known of every conversation without opening it, and the order of commits.
 
-A cache, in one file of sealed lines (see ``_lines``) that grows by a line with every transaction and is written anew
+A cache, in one file of sealed lines (see ``lines``) that grows by a line with every transaction and is written anew
 when something was erased. The first line is its header; each further one has ``changes``, one for each conversation:
 
     ``file``      the name of the conversation's file, without its ending
@@ -26,7 +26,7 @@ from msgspec import UNSET, UnsetType
 
 from branchlog.commit import Head
 from branchlog.errors import BranchlogError
-from branchlog.logs._lines import BadLine, Changes, changed, changes, opened, sealed
+from branchlog.logs._files.lines import BadLine, Changes, Index, changed, changes, opened, sealed
 from branchlog.logs.base import Entry, Query, canonical, order_value
 
 FORMAT = "branchlog catalog"
@@ -242,3 +242,20 @@ class Catalog:
 def blank_entry(stream: str) -> Entry:
     """The entry of a conversation of which nothing was said yet."""
     return Entry(id=stream, version=0, title=None, metadata={}, created=0, updated=0, nodes=0, branches=0, cursors={})
+
+
+def change_to(known: Known, index: Index) -> Change:
+    """All of a conversation as it stands in its file."""
+    change = Change(
+        file=known.file,
+        namespace=known.namespace,
+        stream=known.stream,
+        size=index.size_bytes,
+        seal=index.seal.hex(),
+        deleted=index.header_deleted,
+        commits=[(place.position, place.first) for place in index.places],
+    )
+    if index.head is not None and index.entry is not None:
+        change.version, change.checksum = index.head.version, index.head.checksum.hex()
+        change.entry = changes(None, index.entry) or UNSET
+    return change
