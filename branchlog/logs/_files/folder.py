@@ -396,18 +396,26 @@ class Folder:
     def _sync(self, files: list[int]) -> None:
         if self.durability != "full":
             return
-        try:
+        with self._syncing():
             if len(files) == 1:
                 sync_content(files[0])
                 return
             with ThreadPoolExecutor(SYNC_THREADS, thread_name_prefix="branchlog-sync") as threads:
                 list(threads.map(sync_content, files))
-        except OSError as error:  # whatever it was: nobody knows what is on the disk
+
+    @contextmanager
+    def _syncing(self) -> Iterator[None]:
+        """Whatever it is that fails: nobody knows then what is on the disk, so that nothing can be taken back."""
+        try:
+            yield
+        except OSError as error:
             raise BackendError(f"{self.path}: the disk failed ({error.strerror}); open the store again") from error
 
     def sync_folder(self, folder: Path) -> None:
+        """Wait until the disk has the names in a folder."""
         if self.durability == "full":
-            sync_folder(folder)
+            with self._syncing():
+                sync_folder(folder)
 
     def _took_back(self, drafts: list[Draft]) -> bool:
         """Cut off what was written of a batch, on a full disk; whether that was possible."""

@@ -14,7 +14,7 @@ A commit
     ``position``  its place in the whole log
     ``first``, ``count``, ``id``, ``at``, ``schema``, ``checksum``  see ``branchlog.commit``; bytes in hexadecimal
     ``erased``    where the payload was erased: its digest, and a checksum of what stands in its place
-    ``newlines``  where in the payload newlines are, for which blanks stand in the line
+    ``newlines``, ``returns``  where in the payload newlines and carriage returns are; in the line blanks stand for them
     ``data``      the payload, byte for byte as it was given
     ``base64``    in place of ``data`` where the payload is not JSON, or not from its first byte to its last
     ``entry``     what changed in the catalog's entry, if anything did
@@ -26,7 +26,8 @@ import re
 import secrets
 from base64 import b32encode, b64decode, b64encode
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from hashlib import sha256
 from itertools import pairwise
 from typing import Any
@@ -85,6 +86,7 @@ class Line(msgspec.Struct, kw_only=True, omit_defaults=True):
     checksum: str = ""
     erased: str = ""
     newlines: list[int] = []
+    returns: list[int] = []
     data: Raw = _NO_DATA
     base64: str = ""
     entry: Changes | UnsetType = UNSET
@@ -148,8 +150,8 @@ def seal_in(line: bytes) -> bytes:
 
 def opened(line: bytes, before: bytes) -> bytes:
     """The seal of a line (without its newline) that stands behind another. Raises ``ValueError`` if it is not whole."""
-    seal = seal_in(line)
-    if seal != seal_of(line[:-_SEAL_FIELD], before):
+    seal = seal_of(line[:-_SEAL_FIELD], before)
+    if seal_in(line) != seal or line[-_SEAL_FIELD + 9 : -2] != seal.hex().encode():
         raise ValueError("its seal does not match: it is not as it was written, or not where it was")
     return seal
 
@@ -185,9 +187,10 @@ def _put_payload(line: Line, data: bytes) -> None:
     if not _is_one_json_value(data):
         line.base64 = b64encode(data).decode()
         return
-    if b"\n" in data:  # JSON allows it between tokens only, where a blank says the same
+    if b"\n" in data or b"\r" in data:  # JSON has them between tokens only, where a blank says the same
         line.newlines = [at for at, byte in enumerate(data) if byte == 0x0A]
-        data = data.replace(b"\n", b" ")
+        line.returns = [at for at, byte in enumerate(data) if byte == 0x0D]
+        data = data.replace(b"\n", b" ").replace(b"\r", b" ")
     line.data = Raw(data)
 
 
@@ -207,11 +210,13 @@ def payload_of(line: Line) -> bytes:
     """The payload, byte for byte as it was given. Raises ``ValueError``."""
     if line.data is _NO_DATA:
         return b64decode(line.base64, validate=True)
-    if not line.newlines:
+    if not line.newlines and not line.returns:
         return bytes(line.data)
     data = bytearray(line.data)
     for at in line.newlines:
         data[at] = 0x0A
+    for at in line.returns:
+        data[at] = 0x0D
     return bytes(data)
 
 
@@ -321,7 +326,7 @@ class Index:
                     raise ValueError("it is cut off")
                 self._take(line, opened(line, self.seal))
             except (ValueError, RecursionError) as error:
-                behind = is_sound_behind(data[start:])
+                behind = _is_sound_behind(data[start:], self.seal)
                 raise BadLine(self.lines + 1, self.size_bytes, str(error), is_last=not behind) from error
             start = end + 1
 
@@ -380,15 +385,25 @@ class Index:
         return self.header.namespace, self.header.stream
 
 
-def is_sound_behind(data: bytes) -> bool:
-    """Whether, behind the first line of these, there is one that is whole and behind the one before it."""
+def _is_sound_behind(data: bytes, before: bytes) -> bool:
+    """Whether, behind a line that is not sound, there is one that is, so that it was damaged and not torn.
+
+    A line is held against the seal that stands in the one before; the second also against the seal that the first
+    should have, and where a newline was damaged the first may be a sound line with something behind it.
+    """
     lines = data.split(b"\n")[:-1]
-    return any(_follows(line, before) for before, line in pairwise(lines))
+    if any(_follows(line, seal_in, bad) for bad, line in pairwise(lines)):
+        return True
+    first = data.partition(b"\n")[0]
+    if len(lines) > 1 and _follows(lines[1], lambda bad: seal_of(bad[:-_SEAL_FIELD], before), first):
+        return True
+    end = first.find(b',"seal":"') + _SEAL_FIELD
+    return _SEAL_FIELD <= end < len(first) and _follows(first[:end], lambda _: before, b"")
 
 
-def _follows(line: bytes, before: bytes) -> bool:
+def _follows(line: bytes, seal: Callable[[bytes], bytes], before: bytes) -> bool:
     try:
-        opened(line, seal_in(before))
+        opened(line, seal(before))
     except ValueError:
         return False
     return True
@@ -412,6 +427,7 @@ def text_of(header: Header, commits: Sequence[Commit], entry: Entry | None) -> b
     return b"".join(lines)
 
 
+@lru_cache(maxsize=4_096)
 def file_name(namespace: str, stream: str) -> str:
     """The name of a conversation's file, without its ending: lower-case ASCII of at most 107 letters.
 
