@@ -17,7 +17,7 @@ import branchlog
 from branchlog.errors import BackendError, ConversationDeleted, ConversationNotFound, LogRepaired
 from branchlog.logs._files import disk, folder
 from branchlog.logs._files.lines import file_name
-from branchlog.logs.base import Erasure
+from branchlog.logs.base import Erasure, Query
 from branchlog.logs.files import FilesLog
 from branchlog.store import Store
 from branchlog.testing.contract import next_commit, put
@@ -42,7 +42,7 @@ with branchlog.Store(FilesLog(path, durability=durability)) as store:
         chat = store.create("trip")
         store.save(chat)
     for number in range(first, first + 100_000):
-        chat.add("user", f"{number} a " + "x" * (number % 7 * 3000), under="")
+        chat.add("user", f"{number} a " + "x" * (number % 7 * 900), under="")
         chat.add("user", f"{number} b", under="")
         store.save(chat)
         if number % 5 == 0:
@@ -71,7 +71,9 @@ def check_ledger(path, told):
         assert tuple(change for change in changes if change.conversation == "trip") == store.commits("trip")
         assert [change.position for change in changes] == sorted({change.position for change in changes})
         assert store.describe("trip").version == chat.version
-        assert {f"other {number}" for number in told if number % 5 == 0} <= {each.id for each in store.find("other")}
+        assert {f"other {number}" for number in told if number % 5 == 0} <= {
+            entry.id for entry in store.log.entries(Query())
+        }
         assert store.log.examine().problems == ()
     said = [node.message.content.split()[:2] for node in chat.tree.nodes[1:]]
     numbers = [int(number) for number, _ in said]
