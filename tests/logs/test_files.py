@@ -341,6 +341,33 @@ def test_a_file_that_others_added_to(folder, tmp_path):
         assert log.examine().problems == ()
 
 
+def test_files_that_were_brought_while_the_store_is_open(folder, tmp_path):
+    """Nothing is written over them, nor behind them: who appends is told to open the store again."""
+    filled(folder, 2)
+    shutil.copytree(folder, tmp_path / "clone")
+    with closing(FilesLog(tmp_path / "clone")) as log:
+        put(log, "trip")
+        put(log, "far")
+    with closing(FilesLog(folder)) as log:
+        brought = [file_of(folder, stream) for stream in ("trip", "far")]
+        for path in brought:
+            shutil.copy(file_of(tmp_path / "clone", path.stem.partition(".")[0]), path)
+        before = [path.read_bytes() for path in brought]
+        for stream in ("trip", "far"):
+            commit = next_commit(log, stream)
+            with pytest.raises(CorruptLog, match="open the store again"):
+                log.append(commit, expected=commit.first - 1)
+            (refusal,) = log.append_group([Append(commit=commit, expected=commit.first - 1)])
+            assert isinstance(refusal, CorruptLog)
+        assert put(log, "other").position == 3
+        assert len(log.read("trip")) == 2
+    assert [path.read_bytes() for path in brought] == before
+    with closing(opened_with_warnings(folder)) as log:
+        assert [len(log.read(stream)) for stream in ("trip", "far", "other")] == [3, 1, 1]
+        assert [each.position for each in log.read_all()] == sorted({each.position for each in log.read_all()})
+        assert log.examine().problems == ()
+
+
 def test_a_file_under_another_name(folder):
     """It is passed over, and told of; it does not stand for a conversation of that name."""
     filled(folder)

@@ -106,6 +106,7 @@ class Batch:
         draft = self._drafts.get(file)
         if draft is None:
             known = self._folder.known(namespace, stream)
+            self._folder.check_unchanged(file, known)
             if known is None:
                 draft = Draft(self._folder, Known(file, namespace, stream), Index(), None, None, b"")
             else:

@@ -290,6 +290,18 @@ class Folder:
         """A conversation's file, given its name without ending."""
         return self.conversations / f"{file}.jsonl"
 
+    def check_unchanged(self, file: str, known: Known | None) -> None:
+        """Raise ``CorruptLog`` if another program has put or changed a conversation's file: nothing goes over it."""
+        path = self.file(file)
+        try:
+            size = path.stat().st_size
+        except FileNotFoundError:
+            size = 0
+        if size != (known.size if known else 0):
+            raise CorruptLog(
+                str(path), "another program has changed the file since the store was opened; open the store again"
+            )
+
     # Reading commits.
 
     def commits(self, known: Known, places: Sequence[Place]) -> list[Commit]:
