@@ -36,10 +36,13 @@ local file system.
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from branchlog.commit import Commit, Head, Snapshot, erase
 from branchlog.logs._files import snapshots
@@ -210,12 +213,12 @@ class FilesLog:
     def entry(self, stream: str) -> Entry | None:
         def work() -> Entry | None:
             known = self._folder.known(self.namespace, stream)
-            return known.entry if known else None
+            return _own(known.entry) if known and known.entry else None
 
         return self._folder.read(work)
 
     def entries(self, query: Query) -> list[Entry]:
-        return self._folder.read(lambda: self._folder.catalog.entries(self.namespace, query))
+        return self._folder.read(lambda: [_own(entry) for entry in self._folder.catalog.entries(self.namespace, query)])
 
     def count(self, metadata: dict[str, Any]) -> int:
         return self._folder.read(lambda: len(self._folder.catalog.having(self.namespace, metadata)))
@@ -232,3 +235,8 @@ class FilesLog:
 
     def examine(self) -> Examination:
         return self._folder.read(self._folder.examine)
+
+
+def _own(entry: Entry) -> Entry:
+    """An entry for the caller to keep: what he does to its metadata is not done to the catalog's."""
+    return msgspec.structs.replace(entry, metadata=copy.deepcopy(entry.metadata), cursors=dict(entry.cursors))

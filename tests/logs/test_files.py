@@ -641,6 +641,20 @@ def test_without_seals_flips_would_be_seen(folder, tmp_path, monkeypatch):
 # Several at once.
 
 
+def test_an_entry_is_the_callers(folder):
+    """What a caller does to the metadata of an entry is not done to the catalog's."""
+    with closing(FilesLog(folder)) as log:
+        given = an_entry("trip", metadata={"a": [1]})
+        put(log, "trip", entry=given)
+        given.metadata["a"].append(2)
+        log.entry("trip").metadata["a"].append(3)
+        log.entries(Query())[0].metadata.clear()
+
+        assert log.entry("trip").metadata == {"a": [1]}
+        put(log, "trip", entry=an_entry("trip", metadata={"a": [1, 3]}))
+        assert log.entry("trip").metadata == {"a": [1, 3]}
+
+
 def test_a_handle_sees_what_another_wrote(folder):
     """Heads, entries, positions, deletions and redactions of one are at once those of the other."""
     with closing(FilesLog(folder)) as log, closing(FilesLog(folder)) as other:

@@ -29,7 +29,7 @@ class Draft:
     entry: Entry | None
     seal: bytes
     text: list[bytes] = attrs.field(factory=list)
-    staged: list[Commit] = attrs.field(factory=list)
+    staged: dict[bytes, Commit] = attrs.field(factory=dict)
 
     @property
     def is_new(self) -> bool:
@@ -40,7 +40,7 @@ class Draft:
         place = self.index.by_id(id)
         if place is not None:
             return self.folder.commits(self.known, [place])[0]
-        return next((commit for commit in self.staged if commit.id == id), None)
+        return self.staged.get(id)
 
     def commits_at(self, firsts: Iterable[int]) -> list[Commit]:
         """The commits in the file whose first events have these versions."""
@@ -52,7 +52,7 @@ class Draft:
         after = msgspec.structs.replace(entry or before, version=commit.last)
         self._write(line_of(commit, changes(before, after)), after)
         self.head = commit.head
-        self.staged.append(commit)
+        self.staged[commit.id] = commit
 
     def add_entry(self, entry: Entry) -> None:
         change = changes(self.entry, entry)
@@ -77,7 +77,7 @@ class Draft:
             seal=self.seal.hex(),
             version=head.version,
             checksum=head.checksum.hex(),
-            commits=[(commit.position, commit.first) for commit in self.staged],
+            commits=[(commit.position, commit.first) for commit in self.staged.values()],
             relaxed=relaxed,
         )
         if self.is_new:

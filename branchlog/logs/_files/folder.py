@@ -453,7 +453,7 @@ class Folder:
     def rewrite(self, draft: Draft, erased: dict[int, Commit]) -> None:
         """Write a conversation's file anew, with what is to be appended and with other payloads for some commits."""
         known = draft.known
-        lines = [*self.commits(known, draft.index.places), *draft.staged]
+        lines = [*self.commits(known, draft.index.places), *draft.staged.values()]
         lines = [erased.get(commit.first, commit) for commit in lines]
         self._replace(known, header_of(known.namespace, known.stream), lines, draft.entry)
 
