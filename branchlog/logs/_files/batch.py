@@ -29,6 +29,7 @@ class Draft:
     entry: Entry | None
     seal: bytes
     text: list[bytes] = attrs.field(factory=list)
+    lines: list[tuple[Line, int, bytes]] = attrs.field(factory=list)
     staged: dict[bytes, Commit] = attrs.field(factory=dict)
 
     @property
@@ -66,6 +67,7 @@ class Draft:
             text.append(header)
         added, seal = sealed(line, seal)
         self.text += [*text, added]
+        self.lines.append((line, len(added), seal))
         self.seal, self.entry = seal, entry
 
     def change(self, *, relaxed: bool) -> Change:
@@ -82,9 +84,19 @@ class Draft:
         )
         if self.is_new:
             change.namespace, change.stream = self.known.namespace, self.known.stream
-        if self.entry is not None:
+        if len(self.lines) == 1 and not self.is_new:
+            change.entry = self.lines[0][0].entry
+        elif self.entry is not None:
             change.entry = changes(self.known.entry, self.entry) or UNSET
         return change
+
+    def index_written(self) -> None:
+        """Index the lines, which are in the file now."""
+        if self.is_new:
+            self.index.extend(b"".join(self.text))
+            return
+        for line, size, seal in self.lines:
+            self.index.add(line, self.index.size_bytes + size, seal)
 
 
 class Batch:

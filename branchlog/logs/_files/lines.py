@@ -332,13 +332,17 @@ class Index:
 
     def _take(self, text: bytes, seal: bytes) -> None:
         end = self.size_bytes + len(text) + 1
-        if self.header is None:
-            self.header = header_in(text)
-        else:
-            line = _decode_line(text)
-            if line.count:
-                self._place(line, end)
-            self._change(line)
+        if self.header is not None:
+            self.add(_decode_line(text), end, seal)
+            return
+        self.header = header_in(text)
+        self.size_bytes, self.seal, self.lines = end, seal, self.lines + 1
+
+    def add(self, line: Line, end: int, seal: bytes) -> None:
+        """Take in a line that ends at this byte of the file. Raises ``ValueError`` if it does not follow."""
+        if line.count:
+            self._place(line, end)
+        self._change(line)
         self.size_bytes, self.seal, self.lines = end, seal, self.lines + 1
 
     def _place(self, line: Line, end: int) -> None:
