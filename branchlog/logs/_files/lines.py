@@ -436,7 +436,7 @@ def file_name(namespace: str, stream: str) -> str:
     """The name of a conversation's file, without its ending: lower-case ASCII of at most 107 letters.
 
     >>> file_name("", "Trip to 京都")
-    'trip-to.2bb5pzuoxp5o4p4c4uqmzc2j'
+    'trip-to.3zk5ocnlaaxx75avet77tdad'
     """
     digest = b32encode(sha256(f"{namespace}\0{stream}".encode()).digest()[:15]).decode().lower()
     return ".".join(part for part in (_readable(namespace), _readable(stream), digest) if part)
