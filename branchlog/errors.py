@@ -217,6 +217,18 @@ class SnapshotIgnored(UserWarning):
         super().__init__(f"the snapshot of {conversation!r} at version {version} is ignored: {reason}")
 
 
+class LogRepaired(UserWarning):
+    """Something was found wrong in the files of a log, and was put right or passed over.
+
+    ``where`` names the file and the place in it.
+    """
+
+    def __init__(self, where: str, what: str) -> None:
+        self.where = where
+        self.what = what
+        super().__init__(f"{where}: {what}")
+
+
 class BackendError(BranchlogError):
     """The disk, the server or the network failed; the cause is chained."""
 
