@@ -264,7 +264,7 @@ def _kept_message(each: beside.Placed) -> JsonObject:
     """The message as it came, as far as it still says the same."""
     kept: JsonObject = each.kept["message"]
     role = "" if each.said is None else each.said.role
-    raw = {"id": each.id, "role": role, "content": _content(each), **kept}
+    raw = {"role": role, "content": _content(each), **kept, "id": each.id}
     if "content" in kept and each.said is not None and _read(kept, "", [])[0].content != each.said.content:
         raw["content"] = _content(each)
     return raw

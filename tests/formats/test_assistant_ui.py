@@ -155,6 +155,15 @@ def test_a_call_of_a_tool_is_one_of_the_message_and_its_result_is_kept():
     assert assistant_ui.write(chat) == value
 
 
+@pytest.mark.parametrize("id", [None, 5, ""])
+def test_a_message_without_an_id_is_written_with_one(id):
+    chat, _, _ = brought_in({"messages": [item("a"), item(id)]})
+    value = assistant_ui.write(chat)
+
+    assert value["messages"][1]["message"]["id"] == chat.cursor.message.metadata["assistant-ui"]["id"]
+    assert again(chat).cursor.id == chat.cursor.id
+
+
 def test_a_thumb_is_a_rating():
     value = {
         "messages": [
