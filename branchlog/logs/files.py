@@ -11,12 +11,14 @@ Layout of the folder (``layout`` 1):
     what stood behind the last sound line of such a file, and was cut off
 ``snapshots/*/*``
     a folder for each conversation that has some, a file for each (see ``_files.snapshots``); may be deleted any time
+``drafts/*/*/*``
+    a folder for each conversation with drafts, one for each draft, a file for each piece (see ``_files.drafts``)
 ``catalog.jsonl``
     what is known of all conversations, and the order of commits (see ``_files.catalog``); may be deleted
 ``lock``
     locked by whoever writes; its one byte is 1 from before a write until the catalog has it
 ``.gitignore``, ``.gitattributes``
-    keep the last three out of git, and git from changing line ends
+    keep what is no conversation out of git, and git from changing line ends
 ``*.new``
     a file that is being written, and takes another's place when it is whole
 
@@ -45,19 +47,22 @@ from typing import Any
 import msgspec
 
 from branchlog.commit import Commit, Head, Snapshot, erase
-from branchlog.logs._files import snapshots
+from branchlog.errors import ConversationNotFound
+from branchlog.logs._files import drafts, snapshots
 from branchlog.logs._files.batch import Batch
 from branchlog.logs._files.folder import Durability, Folder
 from branchlog.logs.base import (
     Abilities,
     Append,
     Appended,
+    Draft,
     Entry,
     Erasure,
     Examination,
     ExpectedVersion,
     Query,
     check_commit,
+    check_draft,
     check_name,
     erasable,
     outcome,
@@ -94,7 +99,12 @@ class FilesLog:
     @property
     def abilities(self) -> Abilities:
         return Abilities(
-            durable=self._folder.durability == "full", persistent=True, shared=True, snapshots=True, erases=True
+            durable=self._folder.durability == "full",
+            persistent=True,
+            shared=True,
+            snapshots=True,
+            erases=True,
+            drafts=True,
         )
 
     @property
@@ -183,7 +193,27 @@ class FilesLog:
             known = self._folder.known(self.namespace, stream)
             return snapshots.drop(self._folder.snapshots_of(known)) if known else 0
 
+    def extend_draft(self, stream: str, draft: bytes, number: int, piece: bytes) -> None:
+        check_draft(draft, number)
+        with self._folder.writing(), self._folder.state:
+            known = self._folder.known(self.namespace, stream)
+            if known is None:
+                raise ConversationNotFound(stream)
+            drafts.extend(self._folder.drafts_of(known), draft, number, piece, durable=self.abilities.durable)
+
+    def drop_draft(self, stream: str, draft: bytes) -> bool:
+        with self._folder.writing(), self._folder.state:
+            known = self._folder.known(self.namespace, stream)
+            return drafts.drop(self._folder.drafts_of(known), draft) if known else False
+
     # Reading.
+
+    def drafts(self, stream: str) -> list[Draft]:
+        def work() -> list[Draft]:
+            known = self._folder.known(self.namespace, stream)
+            return drafts.kept(self._folder.drafts_of(known)) if known else []
+
+        return self._folder.read(work)
 
     def head(self, stream: str) -> Head | None:
         return self._folder.read(lambda: self._head(stream))

@@ -38,7 +38,7 @@ from branchlog.testing.stores import StoreContract, holding
 
 
 class TestFilesLog(LogContract):
-    abilities = Abilities(durable=True, persistent=True, shared=True, snapshots=True, erases=True)
+    abilities = Abilities(durable=True, persistent=True, shared=True, snapshots=True, erases=True, drafts=True)
 
     @pytest.fixture
     def open_log(self, tmp_path):
@@ -46,7 +46,7 @@ class TestFilesLog(LogContract):
 
 
 class TestRelaxedFilesLog(LogContract):
-    abilities = Abilities(durable=False, persistent=True, shared=True, snapshots=True, erases=True)
+    abilities = Abilities(durable=False, persistent=True, shared=True, snapshots=True, erases=True, drafts=True)
 
     @pytest.fixture
     def open_log(self, tmp_path):
@@ -54,7 +54,7 @@ class TestRelaxedFilesLog(LogContract):
 
 
 class TestConversationsInFiles(StoreContract):
-    abilities = Abilities(durable=True, persistent=True, shared=True, snapshots=True, erases=True)
+    abilities = Abilities(durable=True, persistent=True, shared=True, snapshots=True, erases=True, drafts=True)
 
     @pytest.fixture
     def open_log(self, tmp_path):

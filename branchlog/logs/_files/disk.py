@@ -17,10 +17,10 @@ FOLDER_FORMAT = "branchlog files"
 
 FOLDER_LAYOUT = 1
 
-OURS = {"lock", "conversations", "snapshots", "branchlog.json.new"}
+OURS = {"lock", "conversations", "snapshots", "drafts", "branchlog.json.new"}
 """What a process that died while it made a store may leave behind."""
 
-_GITIGNORE = "/catalog.jsonl\n/lock\n/snapshots/\n*.new\n"
+_GITIGNORE = "/catalog.jsonl\n/lock\n/snapshots/\n/drafts/\n*.new\n"
 
 _GITATTRIBUTES = "*.jsonl -text\n"
 

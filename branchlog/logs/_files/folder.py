@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias, TypeVar
 
 from branchlog.commit import Commit, Head, verified
 from branchlog.errors import BackendError, BranchlogError, ConversationDeleted, CorruptLog, LogClosed
-from branchlog.logs._files import snapshots
+from branchlog.logs._files import drafts, snapshots
 from branchlog.logs._files.batch import Batch, Draft
 from branchlog.logs._files.catalog import Catalog, Known, change_to
 from branchlog.logs._files.disk import (
@@ -69,7 +69,9 @@ class Folder:
         self.state = RLock()
         self.catalog = Catalog()
         self.salvage = read_only if salvage is None else salvage
-        self.conversations, self._snapshots = path / "conversations", path / "snapshots"
+        self.conversations, self._snapshots, self._drafts = (
+            path / name for name in ("conversations", "snapshots", "drafts")
+        )
         self._catalog_path, self._lock_path = path / "catalog.jsonl", path / "lock"
         self._writing = Lock()
         self._border = Border(path)
@@ -487,11 +489,16 @@ class Folder:
 
     def _clear_beside(self, known: Known) -> None:
         snapshots.drop(self.snapshots_of(known))
+        drafts.drop_all(self.drafts_of(known))
         self.broken(known.file).unlink(missing_ok=True)
 
     def snapshots_of(self, known: Known) -> Path:
         """The folder of a conversation's snapshots."""
         return self._snapshots / known.file
+
+    def drafts_of(self, known: Known) -> Path:
+        """The folder of a conversation's drafts."""
+        return self._drafts / known.file
 
     def broken(self, file: str) -> Path:
         """Where what was cut off a conversation's file is kept."""
