@@ -19,11 +19,13 @@ from typing import Any, TextIO
 import click
 from click.shell_completion import get_completion_class
 
+from branchlog.cli.asking import ask_command, rerun_command, unfinished_command
 from branchlog.cli.comparing import diff_command
 from branchlog.cli.demo import demo_command
 from branchlog.cli.exporting import export_command
 from branchlog.cli.finding import Refused
 from branchlog.cli.importing import import_command
+from branchlog.cli.judging import pick_command, prefer_command, rank_command
 from branchlog.cli.keeping import snapshot_commands, verify_command
 from branchlog.cli.moving import migrate_command
 from branchlog.cli.options import Place, place_options
@@ -193,6 +195,9 @@ for command in (
     say_command,
     add_command,
     edit_command,
+    ask_command,
+    rerun_command,
+    unfinished_command,
     move_command,
     undo_command,
     redo_command,
@@ -203,6 +208,9 @@ for command in (
     cursor_command,
     label_command,
     rate_command,
+    prefer_command,
+    pick_command,
+    rank_command,
     bookmark_command,
     hide_command,
     title_command,

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice, pairwise
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 from rich.cells import cell_len
@@ -45,6 +45,12 @@ PLAIN_DEPTH_MAX = 12
 
 ERASED = "(erased)"
 """In the place of what a node said before it was redacted."""
+
+REPLY, FAILED = "reply", "failed_replies"
+"""The keys in metadata that ``branchlog.explore`` uses, whose import would take longer than a drawing."""
+
+BROKEN_OFF = ("cancelled", "failed", "interrupted")
+"""How a reply ended, where it did not end by itself."""
 
 TEXT_WIDTH_MIN = 20
 """Columns that a text has in any case."""
@@ -325,7 +331,7 @@ class Shape:
 
 
 def node_notes(node: Node, cursors: Sequence[str], alternatives: int) -> tuple[str, ...]:
-    """What is to be said of a node: cursors, label, rating, bookmark, hidden, its place among alternatives."""
+    """What is to be said of a node: cursors, label, rating, marks, its place among alternatives, failed replies."""
     notes = list(cursors)
     label, rating = node.label, node.rating
     notes += [f"#{label}"] if label is not None else []
@@ -334,7 +340,17 @@ def node_notes(node: Node, cursors: Sequence[str], alternatives: int) -> tuple[s
     notes += ["hidden"] if node.hidden else []
     if alternatives > 1:
         notes.append(f"{node.ordinal + 1:,} of {alternatives:,}")
-    return tuple(notes)
+    return (*notes, *reply_notes(node.metadata))
+
+
+def reply_notes(metadata: dict[str, Any]) -> Iterator[str]:
+    """What metadata says of replies that did not end by themselves; ``Any``, since it is JSON."""
+    reply, failed = metadata.get(REPLY), metadata.get(FAILED)
+    reason = reply.get("reason") if isinstance(reply, dict) else None
+    if reason in BROKEN_OFF:
+        yield str(reason)
+    if isinstance(failed, dict) and failed:
+        yield f"{len(failed):,} failed"
 
 
 def short_name(node: Node) -> str:

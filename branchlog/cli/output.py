@@ -50,9 +50,9 @@ def one_line(text: str) -> str:
     return harmless(_BLANKS.sub(" ", text[:SHORTENED_FROM]).strip())
 
 
-def several(count: int, what: str) -> str:
+def several(count: int, what: str, plural: str | None = None) -> str:
     """So many of something, in words."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+    return f"{count:,} {what if count == 1 else plural or f'{what}s'}"
 
 
 def shortened(text: str, width: int) -> str:

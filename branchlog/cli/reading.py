@@ -31,6 +31,7 @@ from branchlog.cli.output import (
     moment,
     note,
     one_line,
+    several,
     shortened,
     width,
     write_json,
@@ -183,7 +184,7 @@ def show_command(
         here = seen.on_show
         start = seen.tree.root if node is None else seen.node(node)
         if as_json:
-            write_json(tree_json(seen, start, depth))
+            write_json({**tree_json(seen, start, depth), "unfinished": unfinished_count(store, seen.chat)})
             return
         drawing = Drawing(
             tree=seen.tree,
@@ -197,6 +198,19 @@ def show_command(
         columns = width()
         write_lines(heading(seen, here))
         write_lines(styled(line, columns) for line in drawing.lines())
+        if left := unfinished_count(store, seen.chat):
+            replies = several(left, "reply", "replies")
+            note(f"{replies} unfinished; 'branchlog unfinished {one_line(seen.chat.id)}' tells more")
+
+
+def unfinished_count(store: branchlog.Store, chat: branchlog.Conversation) -> int:
+    """How many replies began and did not end; nothing is written."""
+    drafts = store.log.drafts(chat.id) if store.abilities.drafts else []
+    if not drafts:
+        return 0
+    from branchlog.explore.streaming import unfinished_among  # takes longer to import than a drawing takes
+
+    return len(unfinished_among(chat, drafts))
 
 
 def heading(seen: View, here: branchlog.Node) -> Iterator[Text]:

@@ -102,13 +102,13 @@ async def _attempt(store: AsyncStore, chat: Conversation, streaming: Streaming) 
                 raise
     except ResponderError as error:
         if streaming.node is None:
-            await _mark(store, chat, streaming, error)
+            await mark_failed(store, chat, streaming, error)
         return Attempt(responder=name, node=streaming.node, error=error)
     return Attempt(responder=name, node=streaming.node)
 
 
-async def _mark(store: AsyncStore, chat: Conversation, streaming: Streaming, error: ResponderError) -> None:
-    """Leave a mark of a reply that failed before anything of it had arrived."""
+async def mark_failed(store: AsyncStore, chat: Conversation, streaming: Streaming, error: ResponderError) -> None:
+    """Leave a mark of a reply that failed before anything of it had arrived, and save it."""
     said: dict[str, Json] = {
         "responder": streaming.responder.name,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import time
 import warnings
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -441,13 +441,18 @@ async def unfinished(store: AsyncStore, chat: Conversation) -> tuple[Unfinished,
     """
     drafts = await store.log.drafts(chat.id)
     settled = _settled(chat) if drafts else ()
-    left: list[Unfinished] = []
     for draft in drafts:
         if draft.id.hex() in settled:
             await store.log.drop_draft(chat.id, draft.id)
-        elif (found := _read(chat, draft)) is not None:
-            left.append(found)
-    return tuple(left)
+    return unfinished_among(chat, drafts)
+
+
+def unfinished_among(chat: Conversation, drafts: Iterable[Draft]) -> tuple[Unfinished, ...]:
+    """Those of the drafts of a conversation that have no node and can be read; nothing is dropped."""
+    given = tuple(drafts)
+    settled = _settled(chat) if given else ()
+    found = (_read(chat, draft) for draft in given if draft.id.hex() not in settled)
+    return tuple(left for left in found if left is not None)
 
 
 def _settled(chat: Conversation) -> set[str]:
