@@ -302,9 +302,10 @@ def _place_once(
         here = max(same, key=itemgetter(0))[1]
         leaves = len(here.tree.leaves)
         nodes = add_missing(here, outline)
-        if nodes:
+        has_grown = bool(here.pending)
+        if has_grown:
             _save(store, here)
-        return here, "grown" if nodes else "unchanged", nodes, len(here.tree.leaves) - leaves
+        return here, "grown" if has_grown else "unchanged", nodes, len(here.tree.leaves) - leaves
     if len(there) == 2:
         raise InvalidInput(f"the ids {base!r} and {other!r} are those of other conversations")
     id = other if there else base

@@ -5,12 +5,11 @@ What stood beside a list that came in as chat-completions, such as ``tools``, st
 
 from __future__ import annotations
 
-from branchlog._core.message import Json, Message
 from branchlog.conversation import Conversation
 from branchlog.formats import chat_completions
 from branchlog.formats.carry import JsonObject
 from branchlog.formats.lists import as_chat
-from branchlog.formats.outline import Join
+from branchlog.formats.outline import Join, lists_at
 
 FORMAT = "fine-tuning"
 JOIN: Join = "lines"
@@ -25,13 +24,5 @@ def write(chat: Conversation) -> list[JsonObject]:
         messages = chat.messages(leaf)
         if messages:
             written = [as_chat(message, chat_completions.FORMAT) for message in messages]
-            lines += [{**fields, "messages": written} for fields in _beside(messages[-1])]
+            lines += [{**fields, "messages": written} for fields in lists_at(leaf, chat_completions.FORMAT) or [{}]]
     return lines
-
-
-def _beside(last: Message) -> list[JsonObject]:
-    """What stood beside each list that ended with this message; nothing, once, where none did."""
-    kept = last.metadata.get(chat_completions.FORMAT)
-    lists: list[Json] | None = kept.get("lists") if isinstance(kept, dict) else None
-    beside: list[JsonObject] = [fields for fields in lists or () if isinstance(fields, dict)]
-    return beside or [{}]

@@ -119,7 +119,7 @@ class _Growing:
         if listed.id is not None and not self._metadata:
             self._metadata = listed.fields
         elif listed.fields and listed.fields != self._metadata:
-            beside = self.turns[last].metadata.setdefault("lists", [])
+            beside = self.turns[last].lists
             if listed.fields not in beside:
                 beside.append(listed.fields)
 

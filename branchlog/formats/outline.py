@@ -60,6 +60,9 @@ Join: TypeAlias = Literal["array", "lines", "alone"]
 
 Turns: TypeAlias = dict[str, "Turn"]
 
+LISTS = "lists"
+"""The key in a node's metadata for what stood beside lists of messages that end there."""
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 SECONDS_MAX = 253_402_300_799
@@ -75,7 +78,8 @@ class Turn:
 
     ``metadata`` is what neither the message nor the tree carries; it goes under the format's name. ``aside`` says that
     the original content is in there too, since the message has only a readable form of it. ``label`` is one that a node
-    can have, as ``label_of`` gives it; of several turns with one label the first one keeps it.
+    can have, as ``label_of`` gives it; of several turns with one label the first one keeps it. ``lists`` is what stood
+    beside lists of messages that end here, of which there may be more in later files.
     """
 
     id: str
@@ -87,6 +91,7 @@ class Turn:
     label: str | None = None
     bookmark: bool = False
     aside: bool = False
+    lists: list[dict[str, Json]] = attrs.field(factory=list)
     metadata: dict[str, Json] = attrs.field(factory=dict)
 
 
@@ -334,7 +339,7 @@ def _labelled_once(turns: list[Turn], where: str, repairs: Repairs) -> list[Turn
 def _filled(turn: Turn, format: str, where: str, repairs: Repairs, *, root: bool) -> Turn:
     """The turn with its message as the node will have it."""
     place = f"{where}, node {turn.id!r}"
-    metadata = carried({"id": turn.id, **turn.metadata}, place, repairs)
+    metadata = carried({"id": turn.id, **turn.metadata, **({LISTS: turn.lists} if turn.lists else {})}, place, repairs)
     message = turn.message
     if message is None and root:
         return attrs.evolve(turn, metadata=metadata)
@@ -387,8 +392,8 @@ def start(outline: Outline, *, id: str, namespace: str = "", clock: Clock | None
 def add_missing(chat: Conversation, outline: Outline) -> int:
     """Add the turns of a mended outline that this conversation has no node of; returns how many.
 
-    Nodes are matched by their original ids. What is there stays as it is, and the cursor stays too, unless the node
-    where the outline stands is a new one.
+    Nodes are matched by their original ids. What is there stays as it is, but that ``lists`` grow; the cursor stays
+    too, unless the node where the outline stands is a new one.
     """
     nodes = known_ids(chat, outline.format)
     root, others = outline.turns[0], outline.turns[1:]
@@ -398,9 +403,27 @@ def add_missing(chat: Conversation, outline: Outline) -> int:
     known = set(nodes)
     _add(chat, (turn for turn in (root, *others) if turn.id not in known), nodes)
     added = len(chat.tree) - before
+    for turn in outline.turns:
+        if turn.lists and turn.id in known:
+            _gather(chat, nodes[turn.id], turn.metadata[LISTS], outline.format)
     if outline.current is not None and outline.current not in known:
         chat.move(nodes[outline.current])
     return added
+
+
+def _gather(chat: Conversation, node: Node, lists: Json, format: str) -> None:
+    """Add what stood beside further lists that end at a node."""
+    there = lists_at(node, format)
+    more = [fields for fields in lists if fields not in there]
+    if more and not node.redacted:
+        chat.annotate(node, metadata={format: {LISTS: [*there, *more]}})
+
+
+def lists_at(node: Node, format: str) -> list[dict[str, Json]]:
+    """What stood beside the lists of messages that end at a node."""
+    kept = node.metadata.get(format)
+    lists: Json = kept.get(LISTS) if isinstance(kept, dict) else None
+    return [fields for fields in lists if isinstance(fields, dict)] if isinstance(lists, list) else []
 
 
 def known_ids(chat: Conversation, format: str) -> dict[str, Node]:
