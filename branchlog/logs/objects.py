@@ -588,9 +588,13 @@ async def _open_store(bucket: Bucket, *, create: bool) -> None:
         raw = await bucket.get(MARKER)
     try:
         marker = msgspec.json.decode(raw or b"", type=Marker)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         marker = Marker("", 0)
     if marker.application != "branchlog":
         raise NotAStore(f"{bucket.place}: {MARKER!r} is not branchlog's; it was left as it is")
+    if marker.layout < 1:
+        raise CorruptLog(
+            f"{bucket.place}/{MARKER}", f"there never was a layout {marker.layout}; restore it from a copy"
+        )
     if marker.layout > LAYOUT:
         raise SchemaVersionError(f"the store {bucket.place}", str(marker.layout), str(LAYOUT))
