@@ -20,6 +20,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from branchlog.cli.comparing import diff_command
+from branchlog.cli.copying import copy_command, doctor_command
 from branchlog.cli.demo import demo_command
 from branchlog.cli.finding import Refused
 from branchlog.cli.importing import import_command
@@ -209,6 +210,8 @@ for command in (
     verify_command,
     snapshot_commands,
     migrate_command,
+    copy_command,
+    doctor_command,
     demo_command,
     version_command,
     completion_command,

@@ -86,6 +86,7 @@ class Planned:
             schema=it.schema,
             previous=it.previous,
             checksum=it.checksum,
+            erased=it.erased,
             entry=self.entry,
             erasures=tuple((each.first, each.data.decode()) for each in self.ask.erasures),
         )
