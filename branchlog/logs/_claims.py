@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 
 import attrs
 from msgspec.structs import replace
@@ -29,6 +30,9 @@ from branchlog.logs._slots import (
     slot_at,
 )
 from branchlog.logs.base import Appended, Entry, Erasure, ExpectedVersion, bare_entry, placed, repeated
+
+CHECKPOINT_CLAIMS = 256
+"""Claims between two checkpoints: a process that lists for the first time reads no more than about these."""
 
 GROUP_MAX = 512
 """Commits of one claim: enough to hide the time that it takes, few enough that the first does not wait for long."""
@@ -100,6 +104,7 @@ class Writer:
         self._bucket = shared.bucket
         self._queue: list[Ask] = []
         self._working: asyncio.Task[None] | None = None
+        self.tidy: Callable[[], Awaitable[None]] | None = None
 
     def ask(self, ask: Ask) -> None:
         """Queue an append, and see that what is queued is written."""
@@ -122,6 +127,9 @@ class Writer:
                     ask.settle(error)
                 if not isinstance(error, Exception):
                     raise
+            if self.tidy and len(self._shared.complete) >= CHECKPOINT_CLAIMS:
+                with suppress(BranchlogError):  # what was to be tidied is, the next time
+                    await self.tidy()
 
     async def _write(self, asks: list[Ask]) -> None:
         for _ in range(TRIES_MAX):
@@ -241,15 +249,20 @@ class Writer:
 
     async def _put(self, claim: int, plans: list[list[Planned]]) -> None:
         """Put the slots of a claim, streams side by side, and answer."""
-        left = [each for rest in await together(self._put_run(claim, plan) for plan in plans) for each in rest]
+        rests = await together(self._put_run(claim, plan) for plan in plans)
+        left = [each for rest in rests if rest for each in rest]
         if left:  # others were first: tell readers not to wait for these
             dropped = frozenset(each.place for each in left)
             named = self._named([each for plan in plans for each in plan], dropped)
             await self._bucket.put(f"log/{claim:016}", sealed(named))
-        self._shared.complete.add(claim)
+        if None not in rests:
+            self._shared.complete.add(claim)
 
-    async def _put_run(self, claim: int, plan: list[Planned]) -> list[Planned]:
-        """Put the slots of one stream, one after the other; those that were not, since another writer was first."""
+    async def _put_run(self, claim: int, plan: list[Planned]) -> list[Planned] | None:
+        """Put the slots of one stream, one after the other; those that were not, since another writer was first.
+
+        None where a request failed: what was written then is to be seen.
+        """
         stored: list[tuple[Planned, Slot]] = []
         try:
             for each in plan:
@@ -265,7 +278,7 @@ class Writer:
             self._shared.streams.pop(plan[0].ask.place, None)
             for each in plan:
                 each.ask.settle(error)
-            return []
+            return None
         for each, slot in stored:
             each.ask.settle(Appended(replace(each.commit, position=slot.position)))
         if len(stored) < len(plan):

@@ -137,7 +137,7 @@ class Stream:
             self.slots.append(slot)
             self.ids[slot.id] = slot
             self.erasures |= {first: (slot.first, data.encode()) for first, data in slot.erasures}
-        self.deleted = slot.kind == "deleted"
+        self.deleted = self.deleted or slot.kind == "deleted"
         self.number = slot.number
 
     def holding(self, after: int, until: int | None) -> list[Slot]:
@@ -162,7 +162,7 @@ class Shared:
     read_only: bool
     streams: dict[Place, Stream] = attrs.field(factory=dict)
     claimed: int = 0
-    checked: int = -1
+    checked: int = 0
     complete: set[int] = attrs.field(factory=set)
     checking: asyncio.Lock = attrs.field(factory=asyncio.Lock)
     catalog: dict[str, tuple[str | None, Listing]] = attrs.field(factory=dict)
@@ -267,34 +267,48 @@ class Waiting:
         self._shared = shared
         self._bucket = shared.bucket
         self._number = number
+        self._claim: Claim | None = None
+        self._deciding: dict[int, asyncio.Task[tuple[Slot, bytes] | Waiting | None]] = {}
 
-    async def claim(self) -> Claim | None:
+    async def slot(self, place: int) -> tuple[Slot, bytes] | Waiting | None:
+        """The slot at a place of the claim: None if it came to nothing, and ``self`` if that is not decided."""
+        if place not in self._deciding:
+            self._deciding[place] = asyncio.create_task(self._decided(place))
+        return await self._deciding[place]
+
+    async def claim(self) -> Claim:
         key = f"log/{self._number:016}"
         raw = await self._bucket.get(key)
         if raw is None:
             raise CorruptLog(f"object {key!r}", "it is missing, though there are later ones")
-        return unsealed(key, raw, Claim)[0]
+        self._claim = unsealed(key, raw, Claim)[0]
+        return self._claim
 
-    async def slot(self, place: int) -> tuple[Slot, bytes] | Waiting | None:
-        """The slot at a place of the claim: None if it came to nothing, and ``self`` if that is not decided."""
+    async def _decided(self, place: int) -> tuple[Slot, bytes] | Waiting | None:
         pause, waited = 0.005, 0.0
+        claim = self._claim or await self.claim()
         while True:
-            claim = await self.claim()
-            space, stream, number = claim.slots[place] if claim else ("", "", 0)
+            space, stream, number = claim.slots[place]
             if not number:
                 return None
             key = f"commits/{space}/{stream}/{number:010}"
             raw = await self._bucket.get(key)
             if raw is not None:
                 return self._mine(key, raw, place)
+            before = (
+                claim.slots.index((space, stream, number - 1)) if (space, stream, number - 1) in claim.slots else -1
+            )
+            if before >= 0 and not isinstance(found := await self.slot(before), tuple):
+                return found  # a writer goes on to the next slot once it has the one before
             if waited >= GRACE_SECONDS:
                 if self._shared.read_only:
                     return self
-                await self._void(key, f"catalog/{space}/{stream}", number)
-                continue
+                if not await self._void(space, stream, number):
+                    return None
             await asyncio.sleep(pause)
             waited += pause
             pause = min(pause * 2, 0.25)
+            claim = await self.claim()  # by now its writer may have found that others were first
 
     def _mine(self, key: str, raw: bytes, place: int) -> tuple[Slot, bytes] | None:
         slot, data = unsealed(key, raw, Slot)
@@ -304,10 +318,21 @@ class Waiting:
             raise CorruptLog(f"object {key!r}", f"it belongs to {slot.stream!r}")
         return slot, data
 
-    async def _void(self, key: str, catalog: str, number: int) -> None:
-        """Put nothing where a writer wanted to write, so that it finds that it was given up for dead."""
-        listed = await self._bucket.listed(catalog)
+    async def _void(self, space: str, stream: str, number: int) -> bool:
+        """Put nothing where a writer wanted to write, so that it finds that it was given up for dead.
+
+        False where nothing will ever be there, since the conversation was deleted.
+        """
+        key = f"commits/{space}/{stream}/{number:010}"
+        before = numbers(await self._bucket.listed(f"commits/{space}/{stream}"))
+        last = before[-1] if before else 0
+        if last and (await slot_at(self._bucket, f"{key[:-10]}{last:010}"))[0].kind == "deleted":
+            return False
+        if last < number - 1:
+            raise CorruptLog(f"object {key!r}", "objects are missing before it; restore them from a copy")
+        listed = await self._bucket.listed(f"catalog/{space}/{stream}")
         if any(int(each.key.rpartition("/")[2][:10]) >= number for each in listed):
             raise CorruptLog(f"object {key!r}", "it is missing, though the catalog tells of it")
         void = Slot(kind="void", namespace="", stream="", number=number, claim=self._number)  # whose, the key tells
         await self._bucket.put_new(key, sealed(void))
+        return True

@@ -72,7 +72,7 @@ from branchlog.logs._bucket import (
     together,
     unsealed,
 )
-from branchlog.logs._claims import Ask, Writer
+from branchlog.logs._claims import CHECKPOINT_CLAIMS, Ask, Writer
 from branchlog.logs._slots import (
     PLACES,
     Checkpoint,
@@ -109,9 +109,6 @@ from branchlog.logs.base import (
 
 LAYOUT = 1
 MARKER, CHECKPOINT = "branchlog.json", "checkpoint"
-
-CHECKPOINT_CLAIMS = 256
-"""Claims between two checkpoints: a process that lists for the first time reads no more than these."""
 
 
 class Marker(msgspec.Struct, frozen=True):
@@ -157,9 +154,13 @@ class ObjectsLog:
             bucket = bucket_at(url, create=create)
         else:
             bucket = Bucket(objects, scheme="memory" if is_memory(objects) else "given", place=url)
-        await _open_store(bucket, create=create)
-        shared = Shared(bucket, read_only)
-        return cls(shared, Writer(shared), namespace)
+        await _open_store(bucket, create=create, read_only=read_only)
+        raw = await bucket.get(CHECKPOINT)
+        known = unsealed(CHECKPOINT, raw, Checkpoint)[0].claim if raw else 0
+        shared = Shared(bucket, read_only, claimed=known, checked=known, checkpoint=known)
+        log = cls(shared, Writer(shared), namespace)
+        log._writer.tidy = log._catch_up
+        return log
 
     @property
     def abilities(self) -> Abilities:
@@ -370,8 +371,6 @@ class ObjectsLog:
         """
         waiting = Waiting(self._shared, number)
         claim = await waiting.claim()
-        if claim is None:
-            return []
         slots = await together(
             waiting.slot(place)
             for place, (space, _, slot) in enumerate(claim.slots)
@@ -433,9 +432,6 @@ class ObjectsLog:
         """Put the catalog right where a writer died before it could, as the claims since the last look tell."""
         shared = self._shared
         async with shared.checking:
-            if shared.checked < 0:
-                raw = await self._bucket.get(CHECKPOINT)
-                shared.checkpoint = shared.checked = unsealed(CHECKPOINT, raw, Checkpoint)[0].claim if raw else 0
             end = await self._last_claim(shared.checked)
             foreign = [each for each in range(shared.checked + 1, end + 1) if each not in shared.complete]
             if foreign and not shared.read_only:
@@ -455,8 +451,7 @@ class ObjectsLog:
 
         async def check(number: int) -> list[Slot]:
             claim = await Waiting(self._shared, number).claim()
-            slots = claim.slots if claim else ()
-            if all(slot <= known.get(f"catalog/{space}/{stream}", 0) for space, stream, slot in slots):
+            if all(slot <= known.get(f"catalog/{space}/{stream}", 0) for space, stream, slot in claim.slots):
                 return []
             return [slot for slot, _ in await self._settled(number, None) or ()]
 
@@ -576,7 +571,7 @@ def _problems(listed: list[Listed], by_kind: dict[str, list[Listed]]) -> tuple[s
     return tuple(problems)
 
 
-async def _open_store(bucket: Bucket, *, create: bool) -> None:
+async def _open_store(bucket: Bucket, *, create: bool, read_only: bool) -> None:
     """Check that there is a store that can be read, or make one."""
     raw = await bucket.get(MARKER)
     if raw is None:
@@ -598,3 +593,8 @@ async def _open_store(bucket: Bucket, *, create: bool) -> None:
         )
     if marker.layout > LAYOUT:
         raise SchemaVersionError(f"the store {bucket.place}", str(marker.layout), str(LAYOUT))
+    if not read_only and await bucket.put_new(MARKER, raw or b""):  # the same bytes: no harm where it is done
+        raise BackendError(
+            f"{bucket.place}: this server overwrites an object where it is told to put it only if there is none "
+            "(If-None-Match); commits would be lost; use one that keeps to it"
+        )

@@ -546,6 +546,34 @@ def test_a_writer_who_died_before_its_slot(monkeypatch):
     asyncio.run(work())
 
 
+def test_a_group_whose_writer_died(monkeypatch):
+    """Of one conversation the first slot is, which stops its writer; behind the end of a deleted one nothing is put."""
+    monkeypatch.setattr(_slots, "GRACE_SECONDS", 0.02)
+    objects, put_new, order = MemoryStore(), Bucket.put_new, []
+
+    async def noted(self, key, raw):
+        order.append(key)
+        return await put_new(self, key, raw)
+
+    async def work():
+        log = await in_memory(objects)
+        for stream in ("trip", "gone"):
+            await put(log, stream)
+        slots = (*(("n-", "trip", number) for number in (2, 3, 4)), ("n-", "gone", 3), ("n-", "gone", 4))
+        obstore.put(objects, "log/0000000000000003", sealed(_slots.Claim(b"n" * 16, slots)))
+        await log.delete("gone")
+        other = await in_memory(objects)
+        monkeypatch.setattr(Bucket, "put_new", noted)
+        assert [each.stream for each in await other.read_all()] == ["trip"]
+        assert [key[-1] for key in order if "trip" in key] == ["2"]
+        assert not [key for key in keys(objects) if key.startswith("commits/n-/gone/0000000003")]
+        with pytest.raises(ConversationDeleted):
+            await put(other, "gone")
+        assert (await put(log)).first == 2
+
+    asyncio.run(work())
+
+
 def test_a_writer_who_is_slower_than_readers_wait(monkeypatch):
     """It finds that it was given up for dead, and claims again: its commit is behind what was read meanwhile."""
     monkeypatch.setattr(_slots, "GRACE_SECONDS", 0.02)
@@ -617,7 +645,8 @@ def test_a_checkpoint_saves_reading_claims():
 
         other._bucket.get = noted
         assert {each.id: each.version for each in await other.entries(Query())}["c1"] == 44
-        assert sum(key.startswith("log/") for key in read) == 1
+        assert sum(key.startswith("log/") for key in read) == 45  # since the 256th
+        assert len(log._shared.complete) < 256
         assert (await put(other, "c2")).position > (await log.read("c1"))[-1].position
 
     asyncio.run(work())
@@ -885,6 +914,20 @@ def test_something_else_under_the_prefix(s3):
 
 async def opened_and_closed(url):
     await (await ObjectsLog.connect(url)).close()
+
+
+def test_a_server_that_overwrites(monkeypatch):
+    """One that does not keep to put-if-absent is refused when the store is opened."""
+    put_async = obstore.put_async
+
+    async def overwriting(client, key, raw, *, mode=None, **options):
+        return await put_async(client, key, raw, **options)
+
+    monkeypatch.setattr(obstore, "put_async", overwriting)
+    kind, message = refused("memory", objects=MemoryStore())
+
+    assert kind is BackendError
+    assert "If-None-Match" in message
 
 
 def test_a_later_layout():
