@@ -133,8 +133,8 @@ class Bucket:
                     if "NoSuchBucket" in str(error):
                         raise StoreNotFound(self.place, "there is no such bucket; make it first") from error
                     return None
-                if found.meta["version"] not in (None, "null"):
-                    self.versioned = True
+                if self.scheme != "gs" and found.meta["version"] not in (None, "null"):
+                    self.versioned = True  # Google numbers its objects anyway
                 return raw
 
     async def put(self, key: str, raw: bytes) -> None:
