@@ -332,7 +332,9 @@ class Waiting:
             raise CorruptLog(f"object {key!r}", "objects are missing before it; restore them from a copy")
         listed = await self._bucket.listed(f"catalog/{space}/{stream}")
         if any(int(each.key.rpartition("/")[2][:10]) >= number for each in listed):
-            raise CorruptLog(f"object {key!r}", "it is missing, though the catalog tells of it")
+            if await self._bucket.get(key) is None:  # the catalog follows the slot, which may be there since
+                raise CorruptLog(f"object {key!r}", "it is missing, though the catalog tells of it")
+            return True
         void = Slot(kind="void", namespace="", stream="", number=number, claim=self._number)  # whose, the key tells
         await self._bucket.put_new(key, sealed(void))
         return True
