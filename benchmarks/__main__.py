@@ -5,26 +5,32 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Callable
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
-from benchmarks import ageing, files, formats, importing, large, loading, looking_back, path, saving, snapshots, together
 from benchmarks.measure import Figure, surroundings
 
-WORKLOADS: dict[str, Callable[[Path, bool], list[Figure]]] = {
-    "saving": saving.run,
-    "ageing": ageing.run,
-    "loading": loading.run,
-    "large": large.run,
-    "looking-back": looking_back.run,
-    "snapshots": snapshots.run,
-    "path": path.run,
-    "together": together.run,
-    "importing": importing.run,
-    "formats": formats.run,
-    "files": files.run,
-}
+WORKLOADS = (
+    "saving",
+    "ageing",
+    "loading",
+    "large",
+    "looking-back",
+    "snapshots",
+    "path",
+    "together",
+    "importing",
+    "formats",
+    "files",
+    "objects",
+)
+"""Each is a module of this package with a function ``run``, imported when it is run: some need an extra."""
+
+
+def _module(name: str) -> ModuleType:
+    return import_module(f"benchmarks.{name.replace('-', '_')}")
 
 
 def main() -> None:
@@ -35,9 +41,10 @@ def main() -> None:
             print(f"{name:12} {value}")
         figures = []
         for name in arguments.only or WORKLOADS:
-            print(f"\n{name}: {WORKLOADS[name].__module__}")
+            module = _module(name)
+            print(f"\n{name}: {module.__name__}")
             with tempfile.TemporaryDirectory(dir=folder) as own:
-                found = WORKLOADS[name](Path(own), arguments.quick)
+                found = module.run(Path(own), arguments.quick)
             _print(found)
             figures += found
     if arguments.json:

@@ -21,6 +21,7 @@ from click.shell_completion import get_completion_class
 
 from branchlog.cli.asking import ask_command, rerun_command, unfinished_command
 from branchlog.cli.comparing import diff_command
+from branchlog.cli.copying import copy_command, doctor_command
 from branchlog.cli.demo import demo_command
 from branchlog.cli.exporting import export_command
 from branchlog.cli.finding import Refused
@@ -219,6 +220,8 @@ for command in (
     verify_command,
     snapshot_commands,
     migrate_command,
+    copy_command,
+    doctor_command,
     demo_command,
     version_command,
     completion_command,
