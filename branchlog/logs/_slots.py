@@ -83,6 +83,13 @@ class Listing(msgspec.Struct, frozen=True, omit_defaults=True):
     entry: Entry | None = None
 
 
+class StoredPiece(msgspec.Struct, frozen=True):
+    """The header of a piece of a draft."""
+
+    draft: bytes
+    number: int
+
+
 class StoredSnapshot(msgspec.Struct, frozen=True):
     """The header of a snapshot."""
 

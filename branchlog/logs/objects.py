@@ -19,6 +19,8 @@ encoded names of the namespace and the conversation.
     the catalog's entry as it is with that slot; the highest number holds, and ``deleted`` marks a name as used
 ``snapshots/NS/ID/VERSION``
     a snapshot; may be removed at any time
+``drafts/NS/ID/DRAFT/PIECE``
+    a piece of what is still to be committed; 32 hexadecimal digits, and ten digits counted from 0
 ``checkpoint``
     a claim up to which the catalog was seen to be in step; may be removed at any time
 
@@ -52,6 +54,7 @@ from branchlog.errors import (
     BackendError,
     BranchlogError,
     ConversationDeleted,
+    ConversationNotFound,
     CorruptLog,
     LogClosed,
     NotAStore,
@@ -80,6 +83,7 @@ from branchlog.logs._slots import (
     Place,
     Shared,
     Slot,
+    StoredPiece,
     StoredSnapshot,
     Stream,
     Waiting,
@@ -95,6 +99,7 @@ from branchlog.logs.base import (
     Abilities,
     Append,
     Appended,
+    Draft,
     Entry,
     Erasure,
     Examination,
@@ -102,7 +107,9 @@ from branchlog.logs.base import (
     Query,
     canonical,
     check_commit,
+    check_draft,
     check_name,
+    drafts_of,
     erasable,
     order_value,
 )
@@ -170,6 +177,7 @@ class ObjectsLog:
             persistent=not memory,
             shared=not memory,
             snapshots=True,
+            drafts=True,
             erases=(memory or local or self._bucket.scheme == "s3") and not self._bucket.versioned,
         )
 
@@ -291,6 +299,7 @@ class ObjectsLog:
         before = await self._bucket.listed(f"catalog/{stream.folder}")
         await self._bucket.remove(each.key for each in before if not each.key.endswith(".deleted"))
         await self._bucket.remove(await self._snapshot_keys(stream))
+        await self._bucket.remove(await self._draft_keys(stream))
 
     async def put_entry(self, entry: Entry) -> bool:
         self._shared.check_writable()
@@ -520,10 +529,42 @@ class ObjectsLog:
         await self._bucket.remove(keys)
         return len(keys)
 
+    async def extend_draft(self, stream: str, draft: bytes, number: int, piece: bytes) -> None:
+        self._shared.check_writable()
+        check_draft(draft, number)
+        found, _ = await self._seen(stream)
+        if not found.slots:
+            raise ConversationNotFound(stream)
+        key = f"drafts/{found.folder}/{draft.hex()}/{number:010}"
+        await self._bucket.put(key, sealed(StoredPiece(draft, number), piece))
+        try:
+            await self._seen(stream)
+        except ConversationDeleted:  # perhaps before the piece was there to be taken away
+            await self._bucket.remove([key])
+            raise
+
+    async def drafts(self, stream: str) -> list[Draft]:
+        found, _ = await self._seen(stream)
+        keys = await self._draft_keys(found)
+        raws = await together(self._bucket.get(key) for key in keys)
+        pieces = [unsealed(key, raw, StoredPiece) for key, raw in zip(keys, raws, strict=True) if raw is not None]
+        return drafts_of((header.draft, header.number, piece) for header, piece in pieces)
+
+    async def _draft_keys(self, stream: Stream, draft: bytes | None = None) -> list[str]:
+        folder = f"drafts/{stream.folder}" if draft is None else f"drafts/{stream.folder}/{draft.hex()}"
+        return [each.key for each in await self._bucket.listed(folder)]
+
+    async def drop_draft(self, stream: str, draft: bytes) -> bool:
+        self._shared.check_writable()
+        found, _ = await self._seen(stream)
+        keys = await self._draft_keys(found, draft)
+        await self._bucket.remove(keys)
+        return bool(keys)
+
     async def examine(self) -> Examination:
         self._shared.check_open()
         listed = await self._bucket.listed("")
-        kinds = ("commits", "log", "catalog", "snapshots")
+        kinds = ("commits", "log", "catalog", "snapshots", "drafts")
         by_kind = {kind: [each for each in listed if each.key.startswith(f"{kind}/")] for kind in kinds}
         facts: dict[str, int | float | str | bool] = {
             "bytes": sum(each.size_bytes for each in listed),

@@ -31,7 +31,7 @@ import attrs
 import pytest
 from msgspec.structs import replace
 
-from branchlog.commit import Commit, Head, Snapshot, genesis, is_whole, seal, snapshot
+from branchlog.commit import Commit, Head, Snapshot, erase, genesis, is_whole, seal, snapshot
 from branchlog.errors import (
     BranchlogError,
     CommitIdReused,
@@ -1203,6 +1203,18 @@ class LogContract:
 
         assert [each.first for each in log.read("trip")] == [1, 2, 3]
         log.close()
+
+    def test_what_was_erased_elsewhere_comes_erased(self, log: Log) -> None:
+        """A commit that was erased in another log is appended as it is there, with an exact version, and verifies."""
+        first = put(log, "trip")
+        secret = next_commit(log, "trip", b'{"secret":1}')
+        erased = erase(secret, b"[{}]")
+        stored = log.append(erased, expected=1).commit
+        put(log, "trip")
+
+        assert log.read("trip")[1] == stored
+        assert (stored.data, stored.erased, stored.checksum) == (b"[{}]", erased.erased, secret.checksum)
+        assert log.read_all()[0] == first
 
     # Drafts.
 

@@ -51,7 +51,7 @@ def s3():
 
 
 class InMemory:
-    abilities = Abilities(durable=False, persistent=False, shared=False, snapshots=True, erases=True)
+    abilities = Abilities(durable=False, persistent=False, shared=False, snapshots=True, erases=True, drafts=True)
 
     @pytest.fixture
     def open_log(self):
@@ -60,7 +60,7 @@ class InMemory:
 
 
 class InFolder:
-    abilities = Abilities(durable=False, persistent=True, shared=True, snapshots=True, erases=True)
+    abilities = Abilities(durable=False, persistent=True, shared=True, snapshots=True, erases=True, drafts=True)
 
     @pytest.fixture
     def open_log(self, tmp_path):
@@ -68,7 +68,7 @@ class InFolder:
 
 
 class OnS3:
-    abilities = Abilities(durable=True, persistent=True, shared=True, snapshots=True, erases=True)
+    abilities = Abilities(durable=True, persistent=True, shared=True, snapshots=True, erases=True, drafts=True)
 
     @pytest.fixture
     def bucket(self, s3):
