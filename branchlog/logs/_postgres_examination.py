@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from branchlog.logs._postgres_layout import POSITION_BITS, STEPS, named
 from branchlog.logs._postgres_server import Connection, Server
 from branchlog.logs.base import Examination
@@ -73,14 +75,15 @@ def _unsafe(settings: dict[str, str]) -> list[str]:
     return [problem for (name, value), problem in problems.items() if settings.get(name) == value]
 
 
-def _waiting(oldest: object) -> list[str]:
+def _waiting(oldest: Any) -> list[str]:
     """A transaction that holds back those who read the whole log."""
-    if oldest is None or oldest["age"] < LAG_SECONDS:  # type: ignore[index]
+    if oldest is None or oldest["age"] < LAG_SECONDS:
         return []
-    return [
-        f"process {oldest['pid']} has had a writing transaction open for {oldest['age']:.0f} seconds, and readers of"  # type: ignore[index]
+    problem = (
+        f"process {oldest['pid']} has had a writing transaction open for {oldest['age']:.0f} seconds, and readers of"
         " the whole log see nothing newer; end it, and set idle_in_transaction_session_timeout"
-    ]
+    )
+    return [problem]
 
 
 def _alone(settings: dict[str, str], syncs: list[str]) -> list[str]:

@@ -80,7 +80,7 @@ CREATE TABLE {{schema}}.streams (
     entry_seal bytea NOT NULL,
     facets bytea[] NOT NULL,
     UNIQUE (space, id)
-) WITH (fillfactor = 80);
+);
 CREATE INDEX streams_by_updated ON {{schema}}.streams (space, updated, id) WHERE NOT deleted;
 CREATE INDEX streams_by_created ON {{schema}}.streams (space, created, id) WHERE NOT deleted;
 CREATE INDEX streams_by_title ON {{schema}}.streams (space, substring(title FROM 1 FOR 200)) WHERE NOT deleted;
@@ -185,46 +185,57 @@ BEGIN
         RAISE 'the lock of a stream comes first, in a transaction that is READ COMMITTED';
     END IF;
     PERFORM pg_advisory_xact_lock(lock);
-    SELECT s.key, s.version, s.checksum, s.deleted, s.facets,
-        EXISTS (SELECT FROM {{schema}}.commits c WHERE c.stream = s.key AND c.id = an_id)
-        INTO a_key, head, head_checksum, is_deleted, facets_before, is_known
-        FROM {{schema}}.streams s WHERE s.space = a_space AND s.id = a_stream;
-    IF a_key IS NULL THEN
-        head := 0;
-        facets_before := '{{}}';
-    ELSIF is_deleted OR is_known OR (head = a_first - 1 AND head_checksum <> a_previous) THEN
-        outcome := {LOOK};
-        RETURN;
-    END IF;
-    IF head <> a_first - 1 THEN
-        outcome := {CONFLICT};
-        RETURN;
-    END IF;
-    place := {{schema}}.place();
-    IF a_key IS NULL THEN
-        INSERT INTO {{schema}}.streams
-            (space, namespace, id, version, checksum, seal, title, created, updated, entry, entry_seal, facets)
-            VALUES (a_space, a_namespace, a_stream, a_first + a_count - 1, a_checksum, a_seal,
-                a_title, a_created, an_updated, an_entry, an_entry_seal, some_facets)
-            RETURNING key INTO a_key;
-    ELSIF an_entry IS NULL THEN
-        UPDATE {{schema}}.streams SET version = a_first + a_count - 1, checksum = a_checksum, seal = a_seal
-            WHERE key = a_key;
-    ELSE
-        UPDATE {{schema}}.streams SET version = a_first + a_count - 1, checksum = a_checksum, seal = a_seal,
-            title = a_title, created = a_created, updated = an_updated, entry = an_entry, entry_seal = an_entry_seal,
-            facets = some_facets
-            WHERE key = a_key;
-    END IF;
-    IF some_facets <> facets_before THEN
-        DELETE FROM {{schema}}.facets f WHERE f.digest = ANY (facets_before) AND f.stream = a_key;
-        INSERT INTO {{schema}}.facets (digest, stream) SELECT DISTINCT unnest(some_facets), a_key;
-    END IF;
-    INSERT INTO {{schema}}.commits
-        (position, space, stream, first, count, id, at, schema, data, previous, checksum, erased)
-        VALUES (place, a_space, a_key, a_first, a_count, an_id, an_at, a_schema, a_data,
-            a_previous, a_checksum, an_erased);
     head := a_first + a_count - 1;
+    -- What nearly always is so: the stream is where it was expected, and is found by the same metadata as before.
+    UPDATE {{schema}}.streams s SET version = head, checksum = a_checksum, seal = a_seal,
+        title = a_title, created = a_created, updated = an_updated, entry = an_entry, entry_seal = an_entry_seal
+        WHERE s.space = a_space AND s.id = a_stream AND s.version = a_first - 1 AND s.checksum = a_previous
+            AND NOT s.deleted AND s.facets = some_facets
+        RETURNING s.key INTO a_key;
+    IF a_key IS NULL THEN
+        SELECT s.key, s.version, s.checksum, s.deleted, s.facets,
+            EXISTS (SELECT FROM {{schema}}.commits c WHERE c.stream = s.key AND c.id = an_id)
+            INTO a_key, head, head_checksum, is_deleted, facets_before, is_known
+            FROM {{schema}}.streams s WHERE s.space = a_space AND s.id = a_stream;
+        IF is_deleted OR is_known OR (head = a_first - 1 AND head_checksum <> a_previous) THEN
+            outcome := {LOOK};
+            RETURN;
+        END IF;
+        IF coalesce(head, 0) <> a_first - 1 THEN
+            head := coalesce(head, 0);
+            outcome := {CONFLICT};
+            RETURN;
+        END IF;
+        head := a_first + a_count - 1;
+        IF a_key IS NULL THEN
+            INSERT INTO {{schema}}.streams
+                (space, namespace, id, version, checksum, seal, title, created, updated, entry, entry_seal, facets)
+                VALUES (a_space, a_namespace, a_stream, head, a_checksum, a_seal,
+                    a_title, a_created, an_updated, an_entry, an_entry_seal, some_facets)
+                RETURNING key INTO a_key;
+        ELSIF an_entry IS NULL THEN
+            UPDATE {{schema}}.streams SET version = head, checksum = a_checksum, seal = a_seal WHERE key = a_key;
+        ELSE
+            UPDATE {{schema}}.streams SET version = head, checksum = a_checksum, seal = a_seal,
+                title = a_title, created = a_created, updated = an_updated, entry = an_entry,
+                entry_seal = an_entry_seal, facets = some_facets
+                WHERE key = a_key;
+        END IF;
+        IF some_facets IS NOT NULL THEN
+            DELETE FROM {{schema}}.facets f WHERE f.digest = ANY (facets_before) AND f.stream = a_key;
+            INSERT INTO {{schema}}.facets (digest, stream) SELECT DISTINCT unnest(some_facets), a_key;
+        END IF;
+    END IF;
+    LOOP
+        INSERT INTO {{schema}}.commits
+            (position, space, stream, first, count, id, at, schema, data, previous, checksum, erased)
+            SELECT (pg_current_xact_id()::text::bigint + m.shift) << {POSITION_BITS}, a_space, a_key, a_first, a_count,
+                an_id, an_at, a_schema, a_data, a_previous, a_checksum, an_erased
+            FROM {{schema}}.meta m WHERE m.xmin = m.written::xid
+            RETURNING position INTO place;
+        EXIT WHEN place IS NOT NULL;
+        PERFORM {{schema}}.settle();
+    END LOOP;
     outcome := {STORED};
 END
 $branchlog$;

@@ -76,12 +76,24 @@ LOST = (
 AGAIN = (told.DeadlockDetectedError, told.SerializationError)
 """The server took the work back, and asks for it once more."""
 
+UniqueViolation = told.UniqueViolationError
+
 MISSING = (
     told.UndefinedTableError,
     told.UndefinedColumnError,
     told.UndefinedFunctionError,
     told.InvalidSchemaNameError,
 )
+
+
+WAYS_OUT = {
+    told.InvalidAuthorizationSpecificationError: "the server does not let us in; see the user and password in the URL",
+    told.InsufficientPrivilegeError: "the role lacks a right; GRANT it, or use another role",
+    told.DiskFullError: "the server's disk is full, and nothing was written; make room",
+    told.OutOfMemoryError: "the server has no memory left for this; append fewer together, or give it more",
+    told.QueryCanceledError: "someone else, or statement_timeout, cancelled it; nothing was written",
+}
+"""What to do about errors that are not ours to mend."""
 
 
 class Lost(Exception):
@@ -293,7 +305,7 @@ class Server:
             if isinstance(error, told.TooManyConnectionsError) and self._links:
                 return None
             self._pass_on(None)
-            if isinstance(error, LOST):
+            if isinstance(error, LOST) and not isinstance(error, told.ClientConfigurationError):
                 raise Lost from error
             if isinstance(error, Exception):
                 raise self.translated(error) from error
@@ -399,21 +411,17 @@ class Server:
         return self._refused(error)
 
     def _refused(self, error: Exception) -> Exception:
+        """What the server refuses for good."""
         where, said = self.place.shown, _said(error)
-        if isinstance(error, told.InvalidAuthorizationSpecificationError):
-            return BackendError(
-                f"{where}: the server does not let us in ({said}); see the user and password in the URL"
-            )
         if isinstance(error, told.InvalidCatalogNameError):
             return StoreNotFound(where, f"there is no such database ({said}); make it with createdb")
-        if isinstance(error, told.InsufficientPrivilegeError):
-            return BackendError(f"{where}: the role lacks a right ({said}); GRANT it, or use another role")
-        if isinstance(error, told.DiskFullError):
-            return BackendError(f"{where}: the server's disk is full ({said}); nothing was written; make room")
         if isinstance(error, told.DataCorruptedError | told.IndexCorruptedError):
             return CorruptLog(where, f"PostgreSQL finds damage ({said}); restore it from a copy")
         if isinstance(error, MISSING):
             return NotAStore(f"{where}: the schema {self.place.schema!r} is no branchlog store any more ({said})")
+        for kind, way_out in WAYS_OUT.items():
+            if isinstance(error, kind):
+                return BackendError(f"{where}: {way_out} ({said})")
         return BackendError(f"{where}: {said}")
 
 

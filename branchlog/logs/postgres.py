@@ -18,7 +18,7 @@ kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -35,7 +35,7 @@ from branchlog.errors import (
 )
 from branchlog.logs._postgres_examination import examined
 from branchlog.logs._postgres_layout import CONFLICT, POSITION_BITS, STORED, look_at_server, named, prepare
-from branchlog.logs._postgres_server import Connection, Lost, Place, Server
+from branchlog.logs._postgres_server import Connection, Lost, Place, Server, UniqueViolation
 from branchlog.logs.base import (
     NAME_BYTES_MAX,
     Abilities,
@@ -94,7 +94,8 @@ WITH RECURSIVE seen AS (
 """
 _BY_ID = f"""
 SELECT s.id AS stream, {_COMMIT} FROM unnest($2::text[], $3::bytea[]) AS w (stream, id)
-JOIN {{schema}}.streams s ON s.space = $1 AND s.id = w.stream JOIN {{schema}}.commits c ON c.stream = s.key AND c.id = w.id
+JOIN {{schema}}.streams s ON s.space = $1 AND s.id = w.stream
+JOIN {{schema}}.commits c ON c.stream = s.key AND c.id = w.id
 """
 _NEW_STREAM = """
 INSERT INTO {schema}.streams
@@ -161,6 +162,7 @@ class PostgresLog:
         self._read_only = read_only
         self._space = sha256(namespace.encode()).digest()[:16]
         self._statements: dict[str, str] = {}
+        self._append = self._sql(_APPEND)
 
     @classmethod
     async def connect(
@@ -211,18 +213,27 @@ class PostgresLog:
         self._check_writable()
         _check_payload(commit)
         if self._follows(commit, expected):
-            row = await self._server.run(
-                lambda connection: connection.fetchrow(self._sql(_APPEND), *self._row(commit, entry)), writes=True
-            )
-            assert row is not None
-            if row["outcome"] == STORED:
+            row = await self._server.run(self._quickly(commit, entry), writes=True)
+            if row is not None and row["outcome"] == STORED:
                 return Appended(msgspec.structs.replace(commit, position=row["place"]))
-            if row["outcome"] == CONFLICT:
+            if row is not None and row["outcome"] == CONFLICT:
                 raise VersionConflict(commit.stream, expected, row["head"])
         (answer,) = await self.append_group([Append(commit=commit, expected=expected, entry=entry)])
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    def _quickly(self, commit: Commit, entry: Entry | None) -> Callable[[Connection], Awaitable[Any]]:
+        """The append in one round trip; it answers None where the id was used before, perhaps for the same commit."""
+        values = self._row(commit, entry)
+
+        async def work(connection: Connection) -> Any:
+            try:
+                return await connection.fetchrow(self._append, *values)
+            except UniqueViolation:
+                return None
+
+        return work
 
     def _follows(self, commit: Commit, expected: ExpectedVersion) -> bool:
         """Whether the commit can only be stored behind the version that is expected, and is whole."""
@@ -375,9 +386,12 @@ class PostgresLog:
                     entries.append((stream.key, *self._entry_row(name, stream.entry)))
         await connection.executemany(self._sql(_SET_HEAD), heads)
         await connection.executemany(self._sql(_SET_ENTRY), entries)
-        for name, stream in changed.items():
-            if stream.entry is not None:
-                await self._put_facets(connection, keys[name], stream.facets, self._facets(stream.entry.metadata))
+        facets = [
+            (keys[name], stream.facets, self._facets(stream.entry.metadata))
+            for name, stream in changed.items()
+            if stream.entry is not None
+        ]
+        await self._put_facets(connection, facets)
         rows = [
             self._commit_row(keys[name], commit, positions[_key(commit)])
             for name, stream in changed.items()
@@ -412,13 +426,17 @@ class PostgresLog:
         statement = "SELECT id, key FROM {schema}.streams WHERE space = $1 AND id = ANY ($2)"
         return {row["id"]: row["key"] for row in await connection.fetch(self._sql(statement), self._space, names)}
 
-    async def _put_facets(self, connection: Connection, key: int, before: list[bytes], after: list[bytes]) -> None:
-        if before == after:
-            return
-        gone = "DELETE FROM {schema}.facets WHERE digest = ANY ($1) AND stream = $2"
-        await connection.execute(self._sql(gone), before, key)
-        new = "INSERT INTO {schema}.facets (digest, stream) SELECT DISTINCT unnest($1::bytea[]), $2::bigint"
-        await connection.execute(self._sql(new), after, key)
+    async def _put_facets(
+        self, connection: Connection, changes: Iterable[tuple[int, list[bytes], list[bytes]]]
+    ) -> None:
+        """Put other digests in place of those that streams were found by: key, before and after."""
+        gone, new = [], []
+        for key, before, after in changes:
+            if before != after:
+                gone += [(digest, key) for digest in before]
+                new += [(digest, key) for digest in after]
+        await connection.executemany(self._sql("DELETE FROM {schema}.facets WHERE digest = $1 AND stream = $2"), gone)
+        await connection.executemany(self._sql("INSERT INTO {schema}.facets (digest, stream) VALUES ($1, $2)"), new)
 
     async def _answer_for(
         self, connection: Connection, streams: dict[str, _Stream], stored: set[tuple[str, bytes]]
@@ -450,7 +468,7 @@ class PostgresLog:
         assert found.head is not None
         await connection.execute(self._sql("DELETE FROM {schema}.commits WHERE stream = $1"), key)
         await connection.execute(self._sql("DELETE FROM {schema}.snapshots WHERE stream = $1"), key)
-        await self._put_facets(connection, key, found.facets, [])
+        await self._put_facets(connection, [(key, found.facets, [])])
         await connection.execute(self._sql(_DELETED), key, self._seal(name, found.head, deleted=True))
 
     async def _one_locked(self, connection: Connection, name: str, *, deleted: bool = False) -> _Stream | None:
@@ -506,7 +524,7 @@ class PostgresLog:
                     return False
                 row = self._entry_row(entry.id, entry)
                 await connection.execute(self._sql(_SET_ENTRY), found.key, *row)
-                await self._put_facets(connection, found.key, found.facets, row[-1])
+                await self._put_facets(connection, [(found.key, found.facets, row[-1])])
                 return True
 
         return await self._server.run(work, writes=True)

@@ -21,6 +21,9 @@ from pathlib import Path
 import asyncpg
 
 PASSWORD = "a secret"
+TRUSTED = "trusted"
+"""A role, once it is made, that needs no password."""
+
 START_SECONDS = 60
 NOBODY = 65534
 
@@ -96,8 +99,8 @@ class Server:
         self._give(secret)
         run("initdb", "-D", str(self.data), "-U", "postgres", "-A", "scram-sha-256", "--pwfile", str(secret),
             "-E", "UTF8", "--locale", "C.UTF-8", "--no-sync", "--data-checksums", *options)  # fmt: skip
-        with (self.data / "pg_hba.conf").open("a") as rules:
-            rules.write("host replication all 127.0.0.1/32 scram-sha-256\n")
+        rules = self.data / "pg_hba.conf"
+        rules.write_text(f"host all {TRUSTED} 127.0.0.1/32 trust\n{rules.read_text()}")
 
     def copy(self, folder: Path, name: str) -> Server:
         """A standby of this server, called ``name``: made, not started."""
@@ -144,20 +147,18 @@ class Server:
 
     def ask(self, query: str, *values: object, database: str = "postgres") -> list[tuple[object, ...]]:
         """What the server answers to a query on a connection of its own."""
+        return asyncio.run(self.asked(query, *values, database=database))
 
-        async def asked() -> list[tuple[object, ...]]:
-            connection = await asyncpg.connect(self.url(database), timeout=10)
-            try:
-                if values:
-                    return [tuple(row) for row in await connection.fetch(query, *values)]
-                if query.lstrip().upper().startswith(("SELECT", "SHOW", "WITH", "EXPLAIN", "TABLE")):
-                    return [tuple(row) for row in await connection.fetch(query)]
-                await connection.execute(query)
-                return []
-            finally:
-                await connection.close()
-
-        return asyncio.run(asked())
+    async def asked(self, query: str, *values: object, database: str = "postgres") -> list[tuple[object, ...]]:
+        """As ``ask``, where a loop runs already."""
+        connection = await asyncpg.connect(self.url(database), timeout=10)
+        try:
+            if query.lstrip().upper().startswith(("SELECT", "SHOW", "WITH", "EXPLAIN", "TABLE")):
+                return [tuple(row) for row in await connection.fetch(query, *values)]
+            await connection.execute(query, *values)
+            return []
+        finally:
+            await connection.close()
 
     def stop(self) -> None:
         """Stop it in order, cutting its connections."""
