@@ -17,10 +17,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import asyncpg
 
-PASSWORD = "a secret"
+PASSWORD = "a+se/cret"
 TRUSTED = "trusted"
 """A role, once it is made, that needs no password."""
 
@@ -88,7 +89,7 @@ class Server:
 
     def url(self, database: str = "postgres", *, user: str = "postgres", password: str = PASSWORD) -> str:
         """How to connect to it."""
-        return f"postgresql://{user}:{password.replace(' ', '%20')}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{user}:{quote(password, safe='')}@127.0.0.1:{self.port}/{database}"
 
     def make(self, *options: str) -> None:
         """Make its files."""
@@ -105,16 +106,18 @@ class Server:
     def copy(self, folder: Path, name: str) -> Server:
         """A standby of this server, called ``name``: made, not started."""
         other = Server(folder)
-        other.settings = self.settings | {"primary_conninfo": f"{self._conninfo()} application_name={name}"}
+        other.settings = self.settings
         folder.mkdir(parents=True, exist_ok=True)
         self._give(folder)
         run("pg_basebackup", "-D", str(other.data), "-d", self._conninfo(), "-X", "stream", "-c", "fast", "--no-sync")
+        with (other.data / "postgresql.conf").open("a") as given:
+            given.write(f"primary_conninfo = '{self._conninfo()} application_name={name}'\n")
         (other.data / "standby.signal").touch()
         self._give(other.data / "standby.signal")
         return other
 
     def _conninfo(self) -> str:
-        return f"host=127.0.0.1 port={self.port} user=postgres password='{PASSWORD}'"
+        return f"host=127.0.0.1 port={self.port} user=postgres password={PASSWORD}"
 
     def _give(self, path: Path) -> None:
         if os.geteuid() == 0:
@@ -186,6 +189,13 @@ class Server:
             self.process.send_signal(how)
             self.process.wait(timeout=START_SECONDS)
             self.process = None
+
+    def cut_off(self) -> None:
+        """Stop a standby from hearing of its primary, as a partition of the network does."""
+        self.ask("ALTER SYSTEM SET primary_conninfo = 'host=127.0.0.1 port=1'")
+        self.ask("SELECT pg_reload_conf()")
+        while self.ask("SELECT 1 FROM pg_stat_wal_receiver WHERE status = 'streaming'"):
+            time.sleep(0.005)
 
     def promote(self) -> None:
         """Make a standby the primary."""
