@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from hashlib import sha256
+from operator import attrgetter
 from typing import Any
 
 import attrs
@@ -60,7 +61,7 @@ INTEGER_MAX = 2**63 - 1
 PAYLOAD_BYTES_MAX = 2**28
 """256 MiB: a value in PostgreSQL may have 1 GiB, a message to the server too, and it copies them now and then."""
 
-_COMMIT = "c.position, c.first, c.count, c.id, c.at, c.schema, c.data, c.previous, c.checksum, c.erased"
+_COMMIT = "c.first, c.count, c.id, c.at, c.schema, c.data, c.previous, c.checksum, c.position, c.erased"
 _STREAM = "s.id, s.version, s.checksum, s.deleted, s.seal"
 _ENTRY = f"{_STREAM}, s.title, s.created, s.updated, s.entry, s.entry_seal"
 _WHERE = "FROM {schema}.streams s WHERE s.space = $1 AND s.id = $2"
@@ -71,7 +72,7 @@ SELECT {_STREAM}, {_COMMIT} FROM {{schema}}.streams s LEFT JOIN LATERAL (
     AND c.first >= (SELECT max(b.first) FROM {{schema}}.commits b WHERE b.stream = s.key AND b.first <= $3::bigint + 1)
     AND c.first <= least($4::bigint, s.version) AND $3 < least($4, s.version)
     ORDER BY c.first WAY LIMIT $5
-) c ON true WHERE s.space = $1 AND s.id = $2 ORDER BY c.first WAY
+) c ON true WHERE s.space = $1 AND s.id = $2
 """
 _READ_ALL = f"""
 SELECT s.id, {_COMMIT} FROM (
@@ -149,6 +150,7 @@ class _Stream:
 
 
 _encode = msgspec.json.encode
+_FIRST = attrgetter("first")
 _decode_entry = msgspec.json.Decoder(_StoredEntry).decode
 
 
@@ -582,6 +584,7 @@ class PostgresLog:
         if after >= last or values[-1] == 0:
             return []
         commits = [_commit(stream, row) for row in rows if row["position"] is not None]
+        commits.sort(key=_FIRST, reverse=backward)  # as they are already, though a join does not promise it
         forward = commits[::-1] if backward else commits
         full = limit is not None and len(commits) >= limit
         self._check_reaches(
@@ -793,9 +796,8 @@ def _positioned(answer: Appended | Exception, positions: dict[tuple[str, bytes],
 
 
 def _commit(stream: str, row: Any) -> Commit:
-    """The last ten columns of a row as a commit."""
-    position, first, count, id, at, schema, data, previous, checksum, erased = tuple(row)[-10:]
-    return Commit(stream, first, count, id, at, schema, data, previous, checksum, position, erased)
+    """The last ten columns of a row, which are in the order of the fields, as a commit."""
+    return Commit(stream, *row[-10:])
 
 
 def _check_whole(commit: Commit) -> None:

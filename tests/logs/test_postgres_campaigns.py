@@ -38,9 +38,12 @@ async def under_load(url, names, disturb):
     writing = [asyncio.create_task(write(log, name, own, over)) for name, own in told.items()]
     try:
         await disturb(lambda: sum(map(len, told.values())))
-    finally:
         over.set()
         await asyncio.gather(*writing)
+    finally:
+        for each in writing:
+            each.cancel()
+        await asyncio.gather(*writing, return_exceptions=True)
         await log.close()
     return told
 
@@ -88,10 +91,10 @@ def killed(kills):
 
     async def disturb(count):
         for _ in range(kills):
-            await more(count, 60)
+            await more(count, 40)
             await asyncio.to_thread(server.kill)
             await asyncio.to_thread(server.start)
-        await more(count, 60)
+        await more(count, 40)
 
     with one_server() as server:
         told = asyncio.run(under_load(server.url(), [f"s{n}" for n in range(WRITERS)], disturb))
@@ -139,10 +142,10 @@ def failed_over():
     """Kill the primary under load and promote its synchronous standby; whoever writes finds it by the list of hosts."""
 
     async def disturb(count):
-        await more(count, 200)
+        await more(count, 100)
         await asyncio.to_thread(primary.kill)
         await asyncio.to_thread(standby.promote)
-        await more(count, 200)
+        await more(count, 100)
 
     with a_pair(synchronous=True) as (primary, standby):
         url = both_hosts(primary, standby)

@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -171,18 +171,15 @@ class Server:
         """Kill it with -9, and all its processes: as a crash of the machine does, but for what the disk keeps."""
         if self.process is None:
             return
-        for child in self._children():
-            try:
-                os.kill(child, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        self._end(signal.SIGKILL)
-
-    def _children(self) -> list[int]:
-        assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)  # so that it starts no others
         found = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return [int(each) for each in found.read_text().split()] if found.exists() else []
+        children = [int(each) for each in found.read_text().split()] if found.exists() else []
+        for child in children:
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        self._end(signal.SIGKILL)
+        while any(map(_is_alive, children)):  # the next server refuses to start beside them
+            time.sleep(0.002)
 
     def _end(self, how: signal.Signals) -> None:
         if self.process is not None:
@@ -205,6 +202,15 @@ class Server:
         """The URL of a new database, empty."""
         self.ask(f"CREATE DATABASE test{number}")
         return self.url(f"test{number}")
+
+
+def _is_alive(process: int) -> bool:
+    """Whether a process is there, and not only waiting to be counted as dead."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"
 
 
 @contextmanager
