@@ -87,7 +87,11 @@ def _waiting(oldest: Any) -> list[str]:
 
 
 def _alone(settings: dict[str, str], syncs: list[str]) -> list[str]:
-    """A server that is told to wait for standbys and has none."""
-    if not settings.get("synchronous_standby_names") or {"sync", "quorum", "unknown"} & set(syncs):
+    """A server that is told to wait for standbys, and has none or does not."""
+    if not settings.get("synchronous_standby_names"):
+        return []
+    if settings["synchronous_commit"] == "local":
+        return ["synchronous_commit is local, so no standby is waited for: a fail-over may lose commits; set it to on"]
+    if {"sync", "quorum", "unknown"} & set(syncs):
         return []
     return ["synchronous_standby_names is set and no such standby is there: appends wait for one; start it"]

@@ -54,14 +54,20 @@ def server():
 
 
 @pytest.fixture
-def schema():
-    """A place of its own on the server."""
+def place():
+    """A schema of its own on the server."""
     return f"test_{next(NUMBERS)}"
 
 
 @pytest.fixture
-def url(server, schema):
-    return f"{server.url()}?schema={schema}"
+def schema(place):
+    """The same, by a name that some cases of the contract have for something else."""
+    return place
+
+
+@pytest.fixture
+def url(server, place):
+    return f"{server.url()}?schema={place}"
 
 
 @pytest.fixture
@@ -694,6 +700,9 @@ def test_a_role_that_lacks_rights(server, url, schema):
     async def write(log):
         with pytest.raises(BackendError, match="lacks a right"):
             await grown(log, "other", 1)
+        await server.asked(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}")
+        await grown(log, "other", 2)
+        await log.delete("other")
 
     with_log(own, write)
 
@@ -1238,6 +1247,8 @@ def test_a_cancelled_wait_for_standbys(waiting_server, schema):
                 with pytest.raises(BackendError, match="not acknowledged"):
                     await asyncio.gather(cancel(), call())
             assert any("no such standby" in each for each in (await log.examine()).problems)
+            async with opened(f"{url}&synchronous_commit=local") as other:
+                assert any("no standby is waited for" in each for each in (await other.examine()).problems)
         finally:
             await plain.close()
             await waits("")
