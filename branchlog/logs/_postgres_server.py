@@ -73,8 +73,13 @@ LOST = (
 )
 """After these another connection, or another host, may do."""
 
-AGAIN = (told.DeadlockDetectedError, told.SerializationError)
-"""The server took the work back, and asks for it once more."""
+AGAIN = (
+    told.DeadlockDetectedError,
+    told.SerializationError,
+    told.InvalidCachedStatementError,  # the store was upgraded under a prepared statement
+    told.OutdatedSchemaCacheError,
+)
+"""The server took the work back, and it may be asked for once more."""
 
 UniqueViolation = told.UniqueViolationError
 
@@ -373,6 +378,8 @@ class Server:
         if self._all_back is not None:
             with suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(self._all_back), COMMAND_SECONDS)
+        for link in list(self._links):
+            self._drop(link)
 
     async def renew(self) -> None:
         """Close the connections that nobody uses: the next ones are opened as is known by now."""

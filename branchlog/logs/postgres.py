@@ -19,14 +19,13 @@ kept.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from hashlib import sha256
 from operator import attrgetter
 from typing import Any
 
 import attrs
 import msgspec
 
-from branchlog.commit import CHECKSUM_BYTES, Commit, Head, Snapshot, erase, genesis, is_whole, verified
+from branchlog.commit import Commit, Head, Snapshot, erase, genesis, is_whole, verified
 from branchlog.errors import (
     BackendError,
     ConversationDeleted,
@@ -36,9 +35,9 @@ from branchlog.errors import (
 )
 from branchlog.logs._postgres_examination import examined
 from branchlog.logs._postgres_layout import CONFLICT, POSITION_BITS, STORED, look_at_server, named, prepare
+from branchlog.logs._postgres_rows import COMMIT, ENTRY, STREAM, Rows, check_whole, commit_of, is_possible, key_of
 from branchlog.logs._postgres_server import Connection, Lost, Place, Server, UniqueViolation
 from branchlog.logs.base import (
-    NAME_BYTES_MAX,
     Abilities,
     Append,
     Appended,
@@ -48,7 +47,6 @@ from branchlog.logs.base import (
     ExpectedVersion,
     Query,
     bare_entry,
-    canonical,
     check_commit,
     check_name,
     erasable,
@@ -61,13 +59,10 @@ INTEGER_MAX = 2**63 - 1
 PAYLOAD_BYTES_MAX = 2**28
 """256 MiB: a value in PostgreSQL may have 1 GiB, a message to the server too, and it copies them now and then."""
 
-_COMMIT = "c.first, c.count, c.id, c.at, c.schema, c.data, c.previous, c.checksum, c.position, c.erased"
-_STREAM = "s.id, s.version, s.checksum, s.deleted, s.seal"
-_ENTRY = f"{_STREAM}, s.title, s.created, s.updated, s.entry, s.entry_seal"
 _WHERE = "FROM {schema}.streams s WHERE s.space = $1 AND s.id = $2"
 _APPEND = f"SELECT * FROM {{schema}}.append({', '.join(f'${number}' for number in range(1, 21))})"
 _READ = f"""
-SELECT {_STREAM}, {_COMMIT} FROM {{schema}}.streams s LEFT JOIN LATERAL (
+SELECT {STREAM}, {COMMIT} FROM {{schema}}.streams s LEFT JOIN LATERAL (
     SELECT * FROM {{schema}}.commits c WHERE c.stream = s.key
     AND c.first >= (SELECT max(b.first) FROM {{schema}}.commits b WHERE b.stream = s.key AND b.first <= $3::bigint + 1)
     AND c.first <= least($4::bigint, s.version) AND $3 < least($4, s.version)
@@ -75,7 +70,7 @@ SELECT {_STREAM}, {_COMMIT} FROM {{schema}}.streams s LEFT JOIN LATERAL (
 ) c ON true WHERE s.space = $1 AND s.id = $2
 """
 _READ_ALL = f"""
-SELECT s.id, {_COMMIT} FROM (
+SELECT s.id, {COMMIT} FROM (
     SELECT * FROM {{schema}}.commits WHERE space = $1 AND position > $2 AND position < (
         SELECT CASE WHEN m.xmin = m.written::xid
             THEN (pg_snapshot_xmin(pg_current_snapshot())::text::bigint + m.shift) << {POSITION_BITS}
@@ -94,7 +89,7 @@ WITH RECURSIVE seen AS (
 ) SELECT namespace FROM seen ORDER BY namespace
 """
 _BY_ID = f"""
-SELECT s.id AS stream, {_COMMIT} FROM unnest($2::text[], $3::bytea[]) AS w (stream, id)
+SELECT s.id AS stream, {COMMIT} FROM unnest($2::text[], $3::bytea[]) AS w (stream, id)
 JOIN {{schema}}.streams s ON s.space = $1 AND s.id = w.stream
 JOIN {{schema}}.commits c ON c.stream = s.key AND c.id = w.id
 """
@@ -125,18 +120,6 @@ UPDATE {schema}.streams SET deleted = true, seal = $2, title = '', created = 0, 
 """
 
 
-class _StoredEntry(msgspec.Struct, frozen=True):
-    """The catalog's entry as JSON."""
-
-    title: str | None
-    metadata: dict[str, Any]
-    created: int
-    updated: int
-    nodes: int
-    branches: int
-    cursors: dict[str, int]
-
-
 @attrs.define
 class _Stream:
     """A stream under its lock: as it is in the database, and what is to be written of it."""
@@ -149,9 +132,7 @@ class _Stream:
     commits: list[Commit] = attrs.field(factory=list)
 
 
-_encode = msgspec.json.encode
 _FIRST = attrgetter("first")
-_decode_entry = msgspec.json.Decoder(_StoredEntry).decode
 
 
 class PostgresLog:
@@ -162,7 +143,7 @@ class PostgresLog:
         self.namespace = check_name(namespace, "a namespace", empty=True)
         self._server = server
         self._read_only = read_only
-        self._space = sha256(namespace.encode()).digest()[:16]
+        self._rows = Rows(namespace)
         self._statements: dict[str, str] = {}
         self._append = self._sql(_APPEND)
 
@@ -251,8 +232,8 @@ class PostgresLog:
         if entry is None and commit.first == 1:
             entry = bare_entry(commit)
         return (
-            self._lock(commit.stream),
-            self._space,
+            self._rows.lock(commit.stream),
+            self._rows.space,
             self.namespace,
             commit.stream,
             commit.first,
@@ -264,42 +245,8 @@ class PostgresLog:
             commit.previous,
             commit.checksum,
             commit.erased,
-            self._seal(commit.stream, commit.head),
-            *((None,) * 6 if entry is None else self._entry_row(commit.stream, entry)),
-        )
-
-    def _lock(self, stream: str) -> int:
-        """The number of the advisory lock of a stream. Two that meet in one wait for each other, and nothing worse."""
-        return int.from_bytes(genesis(self.namespace, stream).checksum[:8], signed=True)
-
-    def _seal(self, stream: str, head: Head, *, deleted: bool = False) -> bytes:
-        """The checksum of a stream's names and head."""
-        return _sealed([self.namespace, stream, head.version, head.checksum, deleted])
-
-    def _entry_row(self, stream: str, entry: Entry) -> tuple[bytes, int, int, bytes, bytes, list[bytes]]:
-        """The columns of an entry: title, created, updated, entry, entry_seal and facets."""
-        encoded = _encode(
-            _StoredEntry(
-                entry.title,
-                entry.metadata,
-                entry.created,
-                entry.updated,
-                entry.nodes,
-                entry.branches,
-                entry.cursors,
-            )
-        )
-        title = (entry.title or "").encode()
-        seal = self._entry_seal(stream, title, entry.created, entry.updated, encoded)
-        return title, entry.created, entry.updated, encoded, seal, self._facets(entry.metadata)
-
-    def _entry_seal(self, stream: str, title: bytes, created: int, updated: int, entry: bytes) -> bytes:
-        return _sealed([self.namespace, stream, title, created, updated, entry])
-
-    def _facets(self, metadata: dict[str, Any]) -> list[bytes]:
-        """The metadata as the digests by which it is found."""
-        return sorted(
-            sha256(_encode([self.namespace, key, canonical(value)])).digest()[:16] for key, value in metadata.items()
+            self._rows.seal(commit.stream, commit.head),
+            *((None,) * 6 if entry is None else self._rows.entry_row(commit.stream, entry)),
         )
 
     async def append_group(self, appends: Sequence[Append]) -> list[Appended | Exception]:
@@ -317,12 +264,14 @@ class PostgresLog:
 
     async def _locked(self, connection: Connection, ids: Iterable[str]) -> dict[str, _Stream]:
         """The rows of streams, once their locks are held; those that have none as new ones."""
-        names = sorted({id for id in ids if _is_possible(id)})
-        locks = sorted({self._lock(name) for name in names})
-        rows = await connection.fetch(self._sql("SELECT * FROM {schema}.locked($1, $2, $3)"), locks, self._space, names)
+        names = sorted({id for id in ids if is_possible(id)})
+        locks = sorted({self._rows.lock(name) for name in names})
+        rows = await connection.fetch(
+            self._sql("SELECT * FROM {schema}.locked($1, $2, $3)"), locks, self._rows.space, names
+        )
         streams = {name: _Stream(None, None, []) for name in names}
         for row in rows:
-            head = self._checked(row)
+            head = self._rows.checked((row["id"], row["version"], row["checksum"], row["deleted"], row["seal"]))
             streams[row["id"]] = _Stream(row["key"], head, list(row["facets"]), deleted=row["deleted"])
         return streams
 
@@ -341,7 +290,7 @@ class PostgresLog:
             positions = {key: start + number for number, key in enumerate(sequence)}
             await self._write(connection, streams, positions)
             answers = [_positioned(answer, positions) for answer in answers]
-        await self._answer_for(connection, streams, set(stored) & {_key(each.commit) for each in appends})
+        await self._answer_for(connection, streams, set(stored) & {key_of(each.commit) for each in appends})
         return answers
 
     def _take(self, streams: dict[str, _Stream], known: dict[tuple[str, bytes], Commit], append: Append) -> Appended:
@@ -350,7 +299,7 @@ class PostgresLog:
         stream = streams[append.commit.stream]
         if stream.deleted:
             raise ConversationDeleted(append.commit.stream)
-        stored = known.get(_key(append.commit))
+        stored = known.get(key_of(append.commit))
         if stored is not None:
             return repeated(append.commit, stored)
         commit = placed(append.commit, stream.head, append.expected, self.namespace)
@@ -359,18 +308,18 @@ class PostgresLog:
             entry = bare_entry(commit)
         stream.head, stream.entry = commit.head, entry or stream.entry
         stream.commits.append(commit)
-        known[_key(commit)] = commit
+        known[key_of(commit)] = commit
         return Appended(commit)
 
     async def _stored(self, connection: Connection, appends: Sequence[Append]) -> dict[tuple[str, bytes], Commit]:
         """Those of the commits that are there already, by stream and id."""
-        wanted = [each.commit for each in appends if _is_possible(each.commit.stream)]
+        wanted = [each.commit for each in appends if is_possible(each.commit.stream)]
         streams, ids = [each.stream for each in wanted], [each.id for each in wanted]
-        rows = await connection.fetch(self._sql(_BY_ID), self._space, streams, ids)
-        found = [_commit(row["stream"], row) for row in rows]
+        rows = await connection.fetch(self._sql(_BY_ID), self._rows.space, streams, ids)
+        found = [commit_of(row["stream"], row) for row in rows]
         for commit in found:
-            _check_whole(commit)
-        return {_key(commit): commit for commit in found}
+            check_whole(commit)
+        return {key_of(commit): commit for commit in found}
 
     async def _write(
         self, connection: Connection, streams: dict[str, _Stream], positions: dict[tuple[str, bytes], int]
@@ -383,19 +332,21 @@ class PostgresLog:
         keys = await self._keys(connection, list(changed))
         for name, stream in changed.items():
             if stream.key is not None and stream.head is not None:
-                heads.append((stream.key, stream.head.version, stream.head.checksum, self._seal(name, stream.head)))
+                heads.append(
+                    (stream.key, stream.head.version, stream.head.checksum, self._rows.seal(name, stream.head))
+                )
                 if stream.entry is not None:
-                    entries.append((stream.key, *self._entry_row(name, stream.entry)))
+                    entries.append((stream.key, *self._rows.entry_row(name, stream.entry)))
         await connection.executemany(self._sql(_SET_HEAD), heads)
         await connection.executemany(self._sql(_SET_ENTRY), entries)
         facets = [
-            (keys[name], stream.facets, self._facets(stream.entry.metadata))
+            (keys[name], stream.facets, self._rows.facets(stream.entry.metadata))
             for name, stream in changed.items()
             if stream.entry is not None
         ]
         await self._put_facets(connection, facets)
         rows = [
-            self._commit_row(keys[name], commit, positions[_key(commit)])
+            self._rows.commit_row(keys[name], commit, positions[key_of(commit)])
             for name, stream in changed.items()
             for commit in stream.commits
         ]
@@ -405,28 +356,20 @@ class PostgresLog:
         assert stream.head is not None
         assert stream.entry is not None
         head = stream.head
-        columns = self._entry_row(name, stream.entry)
-        return (self._space, self.namespace, name, head.version, head.checksum, self._seal(name, head), *columns)
-
-    def _commit_row(self, key: int, commit: Commit, position: int) -> tuple[Any, ...]:
+        columns = self._rows.entry_row(name, stream.entry)
         return (
-            position,
-            self._space,
-            key,
-            commit.first,
-            commit.count,
-            commit.id,
-            commit.at,
-            commit.schema,
-            commit.data,
-            commit.previous,
-            commit.checksum,
-            commit.erased,
+            self._rows.space,
+            self.namespace,
+            name,
+            head.version,
+            head.checksum,
+            self._rows.seal(name, head),
+            *columns,
         )
 
     async def _keys(self, connection: Connection, names: list[str]) -> dict[str, int]:
         statement = "SELECT id, key FROM {schema}.streams WHERE space = $1 AND id = ANY ($2)"
-        return {row["id"]: row["key"] for row in await connection.fetch(self._sql(statement), self._space, names)}
+        return {row["id"]: row["key"] for row in await connection.fetch(self._sql(statement), self._rows.space, names)}
 
     async def _put_facets(
         self, connection: Connection, changes: Iterable[tuple[int, list[bytes], list[bytes]]]
@@ -471,7 +414,7 @@ class PostgresLog:
         await connection.execute(self._sql("DELETE FROM {schema}.commits WHERE stream = $1"), key)
         await connection.execute(self._sql("DELETE FROM {schema}.snapshots WHERE stream = $1"), key)
         await self._put_facets(connection, [(key, found.facets, [])])
-        await connection.execute(self._sql(_DELETED), key, self._seal(name, found.head, deleted=True))
+        await connection.execute(self._sql(_DELETED), key, self._rows.seal(name, found.head, deleted=True))
 
     async def _one_locked(self, connection: Connection, name: str, *, deleted: bool = False) -> _Stream | None:
         """A stream under its lock; None if there is none. Raises ``ConversationDeleted``, unless told not to."""
@@ -502,11 +445,11 @@ class PostgresLog:
         key = (await self._keys(connection, [commit.stream]))[commit.stream]
         await connection.execute(self._sql("DELETE FROM {schema}.snapshots WHERE stream = $1"), key)
         for erasure in erasures:
-            statement = f"SELECT {_COMMIT} FROM {{schema}}.commits c WHERE c.stream = $1 AND c.first = $2"
+            statement = f"SELECT {COMMIT} FROM {{schema}}.commits c WHERE c.stream = $1 AND c.first = $2"
             rows = await connection.fetch(self._sql(statement), key, min(erasure.first, INTEGER_MAX))
-            found = {row["first"]: _commit(commit.stream, row) for row in rows}
+            found = {row["first"]: commit_of(commit.stream, row) for row in rows}
             wanted = erasable(commit, found, erasure)
-            _check_whole(wanted)
+            check_whole(wanted)
             erased = erase(wanted, erasure.data)
             await connection.execute(
                 self._sql("UPDATE {schema}.commits SET data = $3, erased = $4 WHERE stream = $1 AND first = $2"),
@@ -524,7 +467,7 @@ class PostgresLog:
                 found = await self._one_locked(connection, entry.id)
                 if found is None or found.key is None or found.head is None or found.head.version != entry.version:
                     return False
-                row = self._entry_row(entry.id, entry)
+                row = self._rows.entry_row(entry.id, entry)
                 await connection.execute(self._sql(_SET_ENTRY), found.key, *row)
                 await self._put_facets(connection, [(found.key, found.facets, row[-1])])
                 return True
@@ -564,26 +507,26 @@ class PostgresLog:
     # Reading.
 
     async def head(self, stream: str) -> Head | None:
-        row = await self._row_of(stream, _STREAM)
-        return None if row is None else self._living(row)
+        row = await self._row_of(stream, STREAM)
+        return None if row is None else self._rows.living(row)
 
     async def read(
         self, stream: str, *, after: int = 0, until: int | None = None, limit: int | None = None, backward: bool = False
     ) -> list[Commit]:
         self._server.check_open()
-        if not _is_possible(stream):
+        if not is_possible(stream):
             return []
         after, end = max(after, 0), INTEGER_MAX if until is None else until
         values = (min(after, INTEGER_MAX - 1), max(min(end, INTEGER_MAX), 0), _limit(limit))
         statement = self._sql(_READ.replace("WAY", "DESC" if backward else "ASC"))
-        rows = await self._fetch(statement, self._space, stream, *values)
+        rows = await self._fetch(statement, self._rows.space, stream, *values)
         if not rows:
             return []
-        head = self._living(rows[0])
+        head = self._rows.living(rows[0])
         last = min(end, head.version)
         if after >= last or values[-1] == 0:
             return []
-        commits = [_commit(stream, row) for row in rows if row["position"] is not None]
+        commits = [commit_of(stream, row) for row in rows if row["position"] is not None]
         commits.sort(key=_FIRST, reverse=backward)  # as they are already, though a join does not promise it
         forward = commits[::-1] if backward else commits
         full = limit is not None and len(commits) >= limit
@@ -612,13 +555,13 @@ class PostgresLog:
     async def read_all(self, *, after: int = 0, limit: int | None = None) -> list[Commit]:
         self._server.check_open()
         statement = self._sql(_READ_ALL)
-        rows = await self._fetch(statement, self._space, max(min(after, INTEGER_MAX), -INTEGER_MAX), _limit(limit))
+        rows = await self._fetch(statement, self._rows.space, max(min(after, INTEGER_MAX), -INTEGER_MAX), _limit(limit))
         ends: dict[str, bytes] = {}
         commits = []
         for row in rows:
             if row["id"] is None:
                 raise CorruptLog(f"commit at position {row['position']}", "there is no conversation that it belongs to")
-            commit = _commit(row[0], row)
+            commit = commit_of(row[0], row)
             self._check_chain(commit.stream, [commit])
             if commit.previous != ends.get(commit.stream, commit.previous):
                 raise CorruptLog(f"commit at position {commit.position}", "commits are missing before it")
@@ -627,8 +570,8 @@ class PostgresLog:
         return commits
 
     async def entry(self, stream: str) -> Entry | None:
-        row = await self._row_of(stream, _ENTRY)
-        return None if row is None else self._entry(row)
+        row = await self._row_of(stream, ENTRY)
+        return None if row is None else self._rows.entry(row)
 
     async def entries(self, query: Query) -> list[Entry]:
         self._server.check_open()
@@ -642,8 +585,8 @@ class PostgresLog:
             values += _behind(query)
         values.append(_limit(query.limit))
         order = ", ".join(f"{column} {way}" for column in ordered)
-        statement = f"SELECT {_ENTRY} FROM {{schema}}.streams s WHERE {where} ORDER BY {order} LIMIT ${len(values)}"
-        return [self._entry(row) for row in await self._fetch(self._sql(statement), *values)]
+        statement = f"SELECT {ENTRY} FROM {{schema}}.streams s WHERE {where} ORDER BY {order} LIMIT ${len(values)}"
+        return [self._rows.entry(row) for row in await self._fetch(self._sql(statement), *values)]
 
     async def count(self, metadata: dict[str, Any]) -> int:
         self._server.check_open()
@@ -653,8 +596,8 @@ class PostgresLog:
         return count
 
     def _having(self, metadata: dict[str, Any]) -> tuple[str, list[Any]]:
-        where, values = "space = $1 AND NOT deleted", [self._space]
-        for digest in self._facets(metadata):
+        where, values = "space = $1 AND NOT deleted", [self._rows.space]
+        for digest in self._rows.facets(metadata):
             values.append(digest)
             where += f" AND key IN (SELECT f.stream FROM {{schema}}.facets f WHERE f.digest = ${len(values)})"
         return where, values
@@ -663,19 +606,19 @@ class PostgresLog:
         return [row["namespace"] for row in await self._fetch(self._sql(_NAMESPACES))]
 
     async def snapshots(self, stream: str) -> list[Snapshot]:
-        if not _is_possible(stream):
+        if not is_possible(stream):
             return []
         rows = await self._fetch(
             self._sql(
-                f"SELECT {_STREAM}, n.after, n.version, n.checksum, n.fingerprint, n.data, n.seal FROM"
+                f"SELECT {STREAM}, n.after, n.version, n.checksum, n.fingerprint, n.data, n.seal FROM"
                 " {schema}.streams s LEFT JOIN {schema}.snapshots n ON n.stream = s.key"
                 " WHERE s.space = $1 AND s.id = $2 ORDER BY n.version"
             ),
-            self._space,
+            self._rows.space,
             stream,
         )
         if rows:
-            self._living(rows[0])
+            self._rows.living(rows[0])
         found = [tuple(row)[5:] for row in rows if row["after"] is not None]
         return [
             Snapshot(after, version, checksum, fingerprint.decode(errors="replace"), data, seal)
@@ -699,51 +642,15 @@ class PostgresLog:
 
     async def _row_of(self, stream: str, columns: str) -> Any:
         self._server.check_open()
-        if not _is_possible(stream):
+        if not is_possible(stream):
             return None
-        rows = await self._fetch(self._sql(f"SELECT {columns} {_WHERE}"), self._space, stream)
+        rows = await self._fetch(self._sql(f"SELECT {columns} {_WHERE}"), self._rows.space, stream)
         return rows[0] if rows else None
 
     def _check_writable(self) -> None:
         self._server.check_open()
         if self._read_only:
             raise BackendError(f"{self._server.place.shown}: it was opened read-only; nothing was written")
-
-    def _checked(self, row: Any) -> Head:
-        """The head that a row of ``streams`` tells, if its seal holds."""
-        id, version, checksum = row["id"], row["version"], row["checksum"]
-        head = Head(version, checksum)
-        if row["seal"] != self._seal(id, head, deleted=row["deleted"]):
-            raise CorruptLog(f"the catalog row of {id!r}", "it is not as it was written")
-        return head
-
-    def _living(self, row: Any) -> Head:
-        id, version, checksum, deleted, seal = tuple(row)[:5]
-        head = Head(version, checksum)
-        if seal != self._seal(id, head, deleted=deleted):
-            raise CorruptLog(f"the catalog row of {id!r}", "it is not as it was written")
-        if deleted:
-            raise ConversationDeleted(id)
-        return head
-
-    def _entry(self, row: Any) -> Entry:
-        head = self._living(row)
-        id, encoded = row["id"], row["entry"]
-        seal = self._entry_seal(id, row["title"], row["created"], row["updated"], encoded)
-        if seal != row["entry_seal"]:
-            raise CorruptLog(f"the catalog entry of {id!r}", "it is not as it was written")
-        entry = _decode_entry(encoded)
-        return Entry(
-            id=id,
-            version=head.version,
-            title=entry.title,
-            metadata=entry.metadata,
-            created=entry.created,
-            updated=entry.updated,
-            nodes=entry.nodes,
-            branches=entry.branches,
-            cursors=entry.cursors,
-        )
 
 
 async def _opened(connection: Connection, server: Server, *, create: bool, read_only: bool) -> None:
@@ -762,18 +669,6 @@ async def _opened(connection: Connection, server: Server, *, create: bool, read_
         server.settings["default_transaction_isolation"] = "read committed"
 
 
-def _sealed(said: list[Any]) -> bytes:
-    return sha256(_encode(said)).digest()[:CHECKSUM_BYTES]
-
-
-def _is_possible(name: str) -> bool:
-    """Whether there can be a stream of this name."""
-    try:
-        return "\0" not in name and 0 < len(name.encode()) <= NAME_BYTES_MAX
-    except UnicodeEncodeError:
-        return False
-
-
 def _check_payload(commit: Commit) -> None:
     """Raise ``InvalidInput`` for a commit that cannot be stored here."""
     check_commit(commit)
@@ -783,26 +678,12 @@ def _check_payload(commit: Commit) -> None:
         )
 
 
-def _key(commit: Commit) -> tuple[str, bytes]:
-    return commit.stream, commit.id
-
-
 def _positioned(answer: Appended | Exception, positions: dict[tuple[str, bytes], int]) -> Appended | Exception:
     """The answer with the position that its commit got."""
     if not isinstance(answer, Appended) or answer.commit.position:
         return answer
-    commit = msgspec.structs.replace(answer.commit, position=positions[_key(answer.commit)])
+    commit = msgspec.structs.replace(answer.commit, position=positions[key_of(answer.commit)])
     return Appended(commit, answer.deduplicated)
-
-
-def _commit(stream: str, row: Any) -> Commit:
-    """The last ten columns of a row, which are in the order of the fields, as a commit."""
-    return Commit(stream, *row[-10:])
-
-
-def _check_whole(commit: Commit) -> None:
-    if not is_whole(commit):
-        raise CorruptLog(f"commit at version {commit.first} of {commit.stream!r}", "it is not as it was written")
 
 
 def _limit(limit: int | None) -> int:

@@ -1092,7 +1092,7 @@ def test_no_answer_in_time(server, url, schema, monkeypatch):
     async def work(log):
         (first,) = await grown(log, "trip", 1)
         other = await asyncpg.connect(server.url())
-        await other.execute(f"SELECT pg_advisory_lock({log._lock('trip')})")
+        await other.execute(f"SELECT pg_advisory_lock({log._rows.lock('trip')})")
         commit = commit_behind(log, "trip", first.head)
         with pytest.raises(BackendError, match="no answer in time"):
             await log.append(commit, expected=1)

@@ -86,15 +86,15 @@ def one_server():
             server.kill()
 
 
-def killed(kills):
-    """Kill the server with -9 under load, and start it again, so many times."""
+def killed(kills, between):
+    """Kill the server with -9 under load, and start it again, so many times, after so many commits each."""
 
     async def disturb(count):
         for _ in range(kills):
-            await more(count, 40)
+            await more(count, between)
             await asyncio.to_thread(server.kill)
             await asyncio.to_thread(server.start)
-        await more(count, 40)
+        await more(count, between)
 
     with one_server() as server:
         told = asyncio.run(under_load(server.url(), [f"s{n}" for n in range(WRITERS)], disturb))
@@ -104,12 +104,12 @@ def killed(kills):
 
 
 def test_killed_twice():
-    killed(2)
+    killed(2, 40)
 
 
 @pytest.mark.long
 def test_killed_twenty_times():
-    killed(20)
+    killed(20, 300)
 
 
 @contextmanager
