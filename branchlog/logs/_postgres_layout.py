@@ -51,8 +51,9 @@ SERVER_MIN = 130_000
 LAYOUT_LOCK = 0x6272616E63686C6F
 """The advisory lock of those who make or upgrade a store ("branchlo")."""
 
-STORED, CONFLICT, LOOK = 0, 1, 2
-"""Answers of ``append``: it is stored; the stream is elsewhere; something rarer, to be looked at under the lock."""
+LOOK = 0
+"""What ``append`` answers where something rarer is to be looked at under the lock; a position is higher, a conflict
+lower: -1 less the version that the stream is at."""
 
 _FIRST_STEP = f"""
 CREATE TABLE {{schema}}.meta (
@@ -171,11 +172,13 @@ CREATE FUNCTION {{schema}}.append(
     lock bigint, a_space bytea, a_namespace text, a_stream text,
     a_first bigint, a_count bigint, an_id bytea, an_at bigint, a_schema text, a_data bytea,
     a_previous bytea, a_checksum bytea, an_erased bytea, a_seal bytea,
-    a_title bytea, a_created bigint, an_updated bigint, an_entry bytea, an_entry_seal bytea, some_facets bytea[],
-    OUT outcome integer, OUT place bigint, OUT head bigint
-) LANGUAGE plpgsql AS $branchlog$
+    a_title bytea, a_created bigint, an_updated bigint, an_entry bytea, an_entry_seal bytea, some_facets bytea[]
+) RETURNS bigint LANGUAGE plpgsql AS $branchlog$
 DECLARE
     a_key bigint;
+    head bigint;
+    place bigint;
+    held text;
     head_checksum bytea;
     is_deleted boolean;
     is_known boolean;
@@ -184,7 +187,7 @@ BEGIN
     IF pg_current_xact_id_if_assigned() IS NOT NULL OR current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE 'the lock of a stream comes first, in a transaction that is READ COMMITTED';
     END IF;
-    PERFORM pg_advisory_xact_lock(lock);
+    held := pg_advisory_xact_lock(lock);  -- an assignment: half the time of PERFORM
     head := a_first + a_count - 1;
     -- What nearly always is so: the stream is where it was expected, and is found by the same metadata as before.
     UPDATE {{schema}}.streams s SET version = head, checksum = a_checksum, seal = a_seal,
@@ -198,13 +201,10 @@ BEGIN
             INTO a_key, head, head_checksum, is_deleted, facets_before, is_known
             FROM {{schema}}.streams s WHERE s.space = a_space AND s.id = a_stream;
         IF is_deleted OR is_known OR (head = a_first - 1 AND head_checksum <> a_previous) THEN
-            outcome := {LOOK};
-            RETURN;
+            RETURN {LOOK};
         END IF;
         IF coalesce(head, 0) <> a_first - 1 THEN
-            head := coalesce(head, 0);
-            outcome := {CONFLICT};
-            RETURN;
+            RETURN -1 - coalesce(head, 0);
         END IF;
         head := a_first + a_count - 1;
         IF a_key IS NULL THEN
@@ -236,7 +236,7 @@ BEGIN
         EXIT WHEN place IS NOT NULL;
         PERFORM {{schema}}.settle();
     END LOOP;
-    outcome := {STORED};
+    RETURN place;
 END
 $branchlog$;
 """

@@ -34,7 +34,7 @@ from branchlog.errors import (
     VersionConflict,
 )
 from branchlog.logs._postgres_examination import examined
-from branchlog.logs._postgres_layout import CONFLICT, POSITION_BITS, STORED, look_at_server, named, prepare
+from branchlog.logs._postgres_layout import LOOK, POSITION_BITS, look_at_server, named, prepare
 from branchlog.logs._postgres_rows import COMMIT, ENTRY, STREAM, Rows, check_whole, commit_of, is_possible, key_of
 from branchlog.logs._postgres_server import Connection, Lost, Place, Server, UniqueViolation
 from branchlog.logs.base import (
@@ -60,7 +60,7 @@ PAYLOAD_BYTES_MAX = 2**28
 """256 MiB: a value in PostgreSQL may have 1 GiB, a message to the server too, and it copies them now and then."""
 
 _WHERE = "FROM {schema}.streams s WHERE s.space = $1 AND s.id = $2"
-_APPEND = f"SELECT * FROM {{schema}}.append({', '.join(f'${number}' for number in range(1, 21))})"
+_APPEND = f"SELECT {{schema}}.append({', '.join(f'${number}' for number in range(1, 21))})"
 _READ = f"""
 SELECT {STREAM}, {COMMIT} FROM {{schema}}.streams s LEFT JOIN LATERAL (
     SELECT * FROM {{schema}}.commits c WHERE c.stream = s.key
@@ -196,25 +196,26 @@ class PostgresLog:
         self._check_writable()
         _check_payload(commit)
         if self._follows(commit, expected):
-            row = await self._server.run(self._quickly(commit, entry), writes=True)
-            if row is not None and row["outcome"] == STORED:
-                return Appended(msgspec.structs.replace(commit, position=row["place"]))
-            if row is not None and row["outcome"] == CONFLICT:
-                raise VersionConflict(commit.stream, expected, row["head"])
+            told = await self._server.run(self._quickly(commit, entry), writes=True)
+            if told > LOOK:
+                return Appended(msgspec.structs.replace(commit, position=told))
+            if told < LOOK:
+                raise VersionConflict(commit.stream, expected, -1 - told)
         (answer,) = await self.append_group([Append(commit=commit, expected=expected, entry=entry)])
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    def _quickly(self, commit: Commit, entry: Entry | None) -> Callable[[Connection], Awaitable[Any]]:
-        """The append in one round trip; it answers None where the id was used before, perhaps for the same commit."""
+    def _quickly(self, commit: Commit, entry: Entry | None) -> Callable[[Connection], Awaitable[int]]:
+        """The append in one round trip; answers as the function on the server does."""
         values = self._row(commit, entry)
 
-        async def work(connection: Connection) -> Any:
+        async def work(connection: Connection) -> int:
             try:
-                return await connection.fetchrow(self._append, *values)
-            except UniqueViolation:
-                return None
+                told: int = await connection.fetchval(self._append, *values)
+            except UniqueViolation:  # the id was used before, perhaps for the same commit
+                return LOOK
+            return told
 
         return work
 
