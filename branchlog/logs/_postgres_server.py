@@ -358,7 +358,9 @@ class Server:
             if not waiter.done():
                 waiter.set_result(link)
                 return
-        if link is not None:
+        if link is not None and self._closed:
+            self._drop(link)
+        elif link is not None:
             self._idle.append(link)
 
     def _drop(self, link: Link) -> None:
