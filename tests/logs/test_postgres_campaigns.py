@@ -14,6 +14,7 @@ import pytest
 from servers.postgres import PASSWORD, Server, a_folder
 
 from branchlog.commit import genesis, seal
+from branchlog.errors import BackendError
 from branchlog.logs.postgres import PostgresLog
 
 WRITERS = 16
@@ -191,3 +192,28 @@ def test_an_asynchronous_standby_loses():
         print(f"asynchronous: {len(told)} acknowledged, {len(set(told) - there)} lost")  # noqa: T201 - for the docs
 
     assert set(told) - there, "the control loses nothing, so the other test proves nothing"
+
+
+def test_a_standby_can_be_read():
+    """Opened read-only it gives what the primary has, in the same order; nobody may write to it."""
+
+    async def work():
+        told = []
+        over = asyncio.Event()
+        log = await PostgresLog.connect(primary.url())
+        writing = asyncio.create_task(write(log, "trip", told, over))
+        await more(lambda: len(told), 10)
+        over.set()
+        await writing
+        beside = await PostgresLog.connect(standby.url(), read_only=True)
+        while len(await beside.read("trip")) < len(told):  # noqa: ASYNC110 - it happens in another process
+            await asyncio.sleep(0.005)
+        assert await beside.read_all() == await log.read_all()
+        assert (await beside.examine()).facts["is a standby"] is True
+        with pytest.raises(BackendError, match="none of the hosts accepts writes"):
+            await PostgresLog.connect(standby.url())
+        await beside.close()
+        await log.close()
+
+    with a_pair(synchronous=True) as (primary, standby):
+        asyncio.run(work())
