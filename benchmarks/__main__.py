@@ -25,6 +25,7 @@ WORKLOADS = (
     "formats",
     "files",
     "objects",
+    "postgres",
 )
 """Each is a module of this package with a function ``run``, imported when it is run: some need an extra."""
 

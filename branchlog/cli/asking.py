@@ -86,11 +86,12 @@ def ask_command(
     with existing(place) as store:
         chat = store.load(conversation_id(store, conversation))
         question = question_at(chat.node(node, cursor=cursor))
+        echoed = len(responders) == 1 and is_terminal() and not as_json
         if len(responders) == 1:
-            asked = one(awaited(store), chat, responders[0], question, cursor, echoed=is_terminal() and not as_json)
+            asked = one(awaited(store), chat, responders[0], question, cursor, echoed=echoed)
         else:
             asked = all_of(awaited(store), chat, responders, question)
-        attempts = run(telling(asked, chat, quiet=as_json))
+        attempts = run(telling(asked, chat, quiet=as_json, shown=echoed))
     if as_json:
         write_json({"under": question.id, "attempts": [attempt_json(attempt) for attempt in attempts]})
     if all(attempt.error is not None for attempt in attempts):
@@ -159,33 +160,35 @@ def lag(store: branchlog.AsyncStore) -> float | None:
     return LAG_SECONDS if store.abilities.drafts else None
 
 
-async def telling(asked: AsyncIterator[Attempt], chat: branchlog.Conversation, *, quiet: bool) -> list[Attempt]:
-    """Tell each attempt as it ends, unless it is to be quiet; all of them."""
+async def telling(
+    asked: AsyncIterator[Attempt], chat: branchlog.Conversation, *, quiet: bool, shown: bool = False
+) -> list[Attempt]:
+    """Tell each attempt as it ends, unless it is to be quiet; all of them. ``shown`` where the text was seen already."""
     attempts: list[Attempt] = []
     async with aclosing(asked) as ending:  # type: ignore[type-var]  # it is a generator
         async for attempt in ending:
             attempts.append(attempt)
             if not quiet:
-                tell_attempt(attempt, chat)
+                tell_attempt(attempt, chat, shown=shown)
     return attempts
 
 
-def tell_attempt(attempt: Attempt, chat: branchlog.Conversation) -> None:
+def tell_attempt(attempt: Attempt, chat: branchlog.Conversation, *, shown: bool) -> None:
     """Write which node a reply is and how it begins; a failure is told beside the output."""
     if attempt.node is not None:
-        write_lines([attempt_line(attempt.node, attempt.responder, chat)])
+        write_lines([attempt_line(attempt.node, attempt.responder, chat, shown=shown)])
     if attempt.error is not None:
         note(one_line(f"failed: {attempt.responder}: {attempt.error.problem}"))
 
 
-def attempt_line(node: branchlog.Node, responder: str, chat: branchlog.Conversation) -> Text:
-    """A reply on one line: its name, what is to be said of it, who answered, and how it begins."""
+def attempt_line(node: branchlog.Node, responder: str, chat: branchlog.Conversation, *, shown: bool) -> Text:
+    """A reply on one line: its name, what is to be said of it, who answered, and how it begins unless it was shown."""
     cursors = [name for name, at in chat.cursors.items() if at == node]
     notes = node_notes(node, cursors, node.position.of)
     line = Text().append(short_name(node), "cyan")
     line.append(f" ({', '.join(map(one_line, notes))})" if notes else "", "yellow")
-    line.append(f"  {one_line(responder)}: ", "magenta")
-    return line.append(shortened(role_and_gist(node)[1], max(width() - len(line.plain), 20)), "default")
+    line.append(f"  {one_line(responder)}", "magenta")
+    return line if shown else line.append(shortened(f": {role_and_gist(node)[1]}", max(width() - len(line.plain), 20)))
 
 
 def attempt_json(attempt: Attempt) -> dict[str, Any]:
