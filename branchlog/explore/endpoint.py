@@ -11,7 +11,9 @@ import asyncio
 import json
 import math
 import os
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import attrs
@@ -157,7 +159,7 @@ class ChatCompletions:
         """The endpoint's refusal by its status; ``Any``, since the client is imported when it is used."""
         status, said = error.status_code, _said(error)
         if status == 429:
-            wait = _seconds(error.response.headers.get("retry-after"))
+            wait = _seconds(error.response.headers)
             told = "wait" if wait is None else f"wait {wait:g} seconds"
             return RateLimited(self.name, f"too many requests: {told}, or ask for fewer at once: {said}", wait)
         if status >= 500:
@@ -198,13 +200,27 @@ def _cause(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _seconds(text: str | None) -> float | None:
-    """A number of seconds in a header, if it is one."""
+def _seconds(headers: Mapping[str, str]) -> float | None:
+    """How long the endpoint says to wait: in milliseconds, in seconds, or until a date."""
+    for name, parts in (("retry-after-ms", 1_000), ("retry-after", 1)):
+        try:
+            seconds = float(headers.get(name, "")) / parts
+        except ValueError:
+            continue
+        if math.isfinite(seconds) and seconds >= 0:
+            return seconds
     try:
-        seconds = float(text or "")
+        until = parsedate_to_datetime(headers.get("retry-after", ""))
     except ValueError:
         return None
-    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+    return max(until.timestamp() - time.time(), 0.0)
+
+
+def _text(value: object) -> str | None:
+    """A text as it may be kept: halves of characters put together, a lone one replaced; None if it is no text."""
+    if not isinstance(value, str):
+        return None
+    return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 @attrs.define
@@ -221,16 +237,16 @@ class _Arrival:
 
     def texts(self, chunk: Any) -> list[str]:
         """Take a chunk in, ``Any`` since servers differ; the text that it brings."""
-        self.model = chunk.model or self.model
-        self.id = chunk.id or self.id
+        self.model = _text(chunk.model) or self.model
+        self.id = _text(chunk.id) or self.id
         if chunk.usage is not None:
-            self.usage = _usage(chunk.usage.model_dump(exclude_none=True))
+            self.usage = _usage(chunk.usage.model_dump(exclude_none=True, warnings=False))
         found: list[str] = []
         for choice in chunk.choices or ():
             if choice.index or choice.delta is None:
                 continue
             delta = choice.delta
-            self.reason = choice.finish_reason or self.reason
+            self.reason = _text(choice.finish_reason) or self.reason
             found += [
                 text for text in (delta.content, getattr(delta, "refusal", None)) if isinstance(text, str) and text
             ]
@@ -241,10 +257,17 @@ class _Arrival:
         return found
 
     def _take_call(self, piece: Any) -> None:
-        """A call comes in pieces: its id and name first, its arguments bit by bit."""
+        """A call comes in pieces: its id and name first, its arguments bit by bit.
+
+        Some servers send calls whole and leave out which is which: then another id is another call.
+        """
+        index, id = piece.index, _text(piece.id)
+        if type(index) is not int:
+            new = bool(id) and any(call["id"] not in ("", id) for call in self.calls.values())
+            index = len(self.calls) - (0 if new or not self.calls else 1)
         blank = {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
-        call = self.calls.setdefault(piece.index or 0, blank)
-        call["id"] = piece.id or call["id"]
+        call = self.calls.setdefault(index, blank)
+        call["id"] = id or call["id"]
         if piece.function is not None:
             call["function"]["name"] += piece.function.name or ""
             call["function"]["arguments"] += piece.function.arguments or ""
@@ -253,10 +276,12 @@ class _Arrival:
         """The end of the reply."""
         more: dict[str, Json] = {}
         if self.reasoning:
-            more["reasoning"] = "".join(self.reasoning)
+            more["reasoning"] = _text("".join(self.reasoning))
         if self.id:
             more["response_id"] = self.id
         calls = [self.calls[index] for index in sorted(self.calls)]
+        for call in calls:
+            call["function"] = {key: _text(value) for key, value in call["function"].items()}
         return Finish(
             reason=self.reason, model=self.model or asked, usage=self.usage, tool_calls=calls or None, more=more
         )
