@@ -7,6 +7,7 @@ standard output and serves until its standard input ends.
 
 import asyncio
 import json
+import re
 import socket
 import struct
 import sys
@@ -136,7 +137,7 @@ def kind(function):
 @kind
 async def plain(to):
     await to.begin()
-    await to.say(*(word + " " for word in TEXT.split(" ")[:-1]), TEXT.rsplit(" ", maxsplit=1)[-1])
+    await to.say(*re.findall(r"\S+\s*", TEXT))
     await to.end()
 
 
@@ -159,7 +160,7 @@ async def held(to):
     await asyncio.wait([going, leaving], return_when=asyncio.FIRST_COMPLETED)
     going.cancel()
     if leaving.done():
-        to.server.left += 1
+        to.server.left.set()
         raise Gone
     leaving.cancel()
     with suppress(asyncio.CancelledError):
@@ -398,11 +399,11 @@ async def several(to):
 
 
 class EndpointServer:
-    """The server. ``requests`` are those that came, in order; ``left`` counts those who did not wait for the end."""
+    """The server. ``requests`` are those that came, in order; ``left`` says that somebody did not wait for the end."""
 
     def __init__(self):
         self.requests = []
-        self.left = 0
+        self.left = asyncio.Event()
         self.going = asyncio.Event()
         self._server = None
         self._tasks = set()
@@ -493,5 +494,6 @@ def in_a_thread():
 
 if __name__ == "__main__":
     with in_a_thread() as running:
-        print(running.base_url, flush=True)
+        sys.stdout.write(running.base_url + "\n")
+        sys.stdout.flush()
         sys.stdin.read()

@@ -1,4 +1,4 @@
-"""An endpoint through the official client, against a server that sends what endpoints send, the broken kinds included."""
+"""An endpoint through the official client, against a server that sends what endpoints do, broken kinds too."""
 
 import asyncio
 import json
@@ -328,9 +328,7 @@ async def test_leaving_early_closes_the_connection(ask, server):
     replying = ask.model("held").respond(ASKED)
     first = await anext(replying)
     await replying.aclose()
-    async with asyncio.timeout(5):
-        while not server.left:
-            await asyncio.sleep(0)
+    await asyncio.wait_for(server.left.wait(), 5)
 
     assert first == "What comes "
 
