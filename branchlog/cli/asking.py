@@ -163,7 +163,7 @@ def lag(store: branchlog.AsyncStore) -> float | None:
 async def telling(
     asked: AsyncIterator[Attempt], chat: branchlog.Conversation, *, quiet: bool, shown: bool = False
 ) -> list[Attempt]:
-    """Tell each attempt as it ends, unless it is to be quiet; all of them. ``shown`` where the text was seen already."""
+    """Tell each attempt as it ends, unless it is to be quiet; all. ``shown`` where the text was seen already."""
     attempts: list[Attempt] = []
     async with aclosing(asked) as ending:  # type: ignore[type-var]  # it is a generator
         async for attempt in ending:

@@ -11,6 +11,8 @@ import click
 from rich.text import Text
 
 import branchlog
+from branchlog.cli.asking import awaited, run
+from branchlog.cli.comparing import in_spans
 from branchlog.cli.drawing import Drawing, gist, messages, short_name, styled
 from branchlog.cli.finding import Refused
 from branchlog.cli.output import is_terminal, shortened, width, write_lines
@@ -29,6 +31,8 @@ STEEP = "Is the climb too much for an eight-year-old?"
 STEEP_ANSWER = "Not with a rest at the spring. Tell her there is a ladder in the tower."
 SNOW = "And if it snows?"
 SNOW_ANSWER = "Then it is the river after all, with a thermos."
+TAKE = "What shall we take along?"
+TAKE_ANSWERS = ("Water, and a map.", "Apples, water, and a whistle for the tower.", "As little as you can.")
 
 
 class Stage:
@@ -98,6 +102,7 @@ def play(stage: Stage, path: Path) -> None:
         go_about(stage, chat)
         annotate(stage, chat)
         store.save(chat)
+        ask(stage, store, chat)
         before = whole(chat)
     replay(stage, path, chat.id, before)
     return_and_fork(stage, path, chat.id)
@@ -177,6 +182,45 @@ def annotate(stage: Stage, chat: branchlog.Conversation) -> None:
     stage.say("What a model would be sent now:")
     for message in chat.messages():
         stage.say(f"  {message.role}: {shortened(gist(message), stage.columns - 20)}")
+
+
+def ask(stage: Stage, store: branchlog.Store, chat: branchlog.Conversation) -> None:
+    """Several replies at once, compared, and one of them picked."""
+    from branchlog.explore import align, pick
+
+    stage.step(
+        "Several asked at once",
+        "A model, a script or a function answers; each reply becomes an alternative as it finishes.",
+        "Here it is a script, so that no network is needed.",
+    )
+    stage.code("question = chat.say('user', ...)")
+    question = chat.say("user", TAKE)
+    store.save(chat)
+    stage.code("async for attempt in explore(store, chat, Scripted([...]), n=3): ...")
+    run(asking(awaited(store), chat))
+    stage.tree(chat.tree)
+    stage.say("")
+    said = sorted(text(node) for node in question.children)
+    stayed = chat.cursor == question
+    stage.check("all three are there, and the cursor stays", holds=stayed and said == sorted(TAKE_ANSWERS))
+    first, other = (node for node in question.children if text(node) in TAKE_ANSWERS[:2])
+    (turn,) = align(chat, first, other).turns
+    stage.say("What is another word in two of them:")
+    write_lines([Text("   ") + in_spans(turn.diff())])
+    best = next(node for node in question.children if text(node) == TAKE_ANSWERS[1])
+    stage.code(f"pick(chat, {best.id!r})")
+    pick(chat, best)
+    store.save(chat)
+    stage.check("the one that was picked is on show", holds=chat.cursor == best)
+
+
+async def asking(store: branchlog.AsyncStore, chat: branchlog.Conversation) -> None:
+    """Ask a script for three replies."""
+    from branchlog.explore import Scripted, explore
+
+    async for attempt in explore(store, chat, Scripted(TAKE_ANSWERS), n=len(TAKE_ANSWERS)):
+        if attempt.error is not None:
+            raise attempt.error
 
 
 def replay(stage: Stage, path: Path, id: str, before: dict[str, Any]) -> None:
