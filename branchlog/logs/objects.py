@@ -2,8 +2,8 @@
 
 All that is asked of the storage is put-if-absent, and that what was put is read and listed at once.
 
-Layout, below the prefix of the store (layout 1). Each object is sealed: see ``_bucket``. ``NS`` and ``ID`` are the
-encoded names of the namespace and the conversation.
+Layout, below the prefix of the store (layout 1). Each object is sealed: see ``_objects.bucket``. ``NS`` and ``ID`` are
+the encoded names of the namespace and the conversation.
 
 ``branchlog.json``
     ``{"application": "branchlog", "layout": 1}``, put first
@@ -61,7 +61,7 @@ from branchlog.errors import (
     SchemaVersionError,
     StoreNotFound,
 )
-from branchlog.logs._bucket import (
+from branchlog.logs._objects.bucket import (
     SCHEMES,
     Bucket,
     Listed,
@@ -75,8 +75,8 @@ from branchlog.logs._bucket import (
     together,
     unsealed,
 )
-from branchlog.logs._claims import CHECKPOINT_CLAIMS, Ask, Writer
-from branchlog.logs._slots import (
+from branchlog.logs._objects.claims import CHECKPOINT_CLAIMS, Ask, Writer
+from branchlog.logs._objects.slots import (
     PLACES,
     Checkpoint,
     Listing,

@@ -1,7 +1,7 @@
 """A log in a PostgreSQL database: for several processes and machines.
 
-The layout is written field by field at the top of ``branchlog.logs._postgres_layout``; how connections are kept, lost
-and found again at the top of ``branchlog.logs._postgres_server``.
+The layout is written field by field at the top of ``branchlog.logs._postgres.layout``; how connections are kept, lost
+and found again at the top of ``branchlog.logs._postgres.server``.
 
 An append that names the version it expects is one statement, so one round trip: a function on the server takes the
 stream's lock, compares, and writes. Whatever it does not expect (a commit that is there already, a deleted stream,
@@ -29,18 +29,20 @@ from branchlog.commit import Commit, Head, Snapshot, erase, genesis, is_whole, v
 from branchlog.errors import (
     BackendError,
     ConversationDeleted,
+    ConversationNotFound,
     CorruptLog,
     InvalidInput,
     VersionConflict,
 )
-from branchlog.logs._postgres_examination import examined
-from branchlog.logs._postgres_layout import LOOK, POSITION_BITS, look_at_server, named, prepare
-from branchlog.logs._postgres_rows import COMMIT, ENTRY, STREAM, Rows, check_whole, commit_of, is_possible, key_of
-from branchlog.logs._postgres_server import Connection, Lost, Place, Server, UniqueViolation
+from branchlog.logs._postgres.examination import examined
+from branchlog.logs._postgres.layout import LOOK, POSITION_BITS, look_at_server, named, prepare
+from branchlog.logs._postgres.rows import COMMIT, ENTRY, STREAM, Rows, check_whole, commit_of, is_possible, key_of
+from branchlog.logs._postgres.server import Connection, Lost, Place, Server, UniqueViolation
 from branchlog.logs.base import (
     Abilities,
     Append,
     Appended,
+    Draft,
     Entry,
     Erasure,
     Examination,
@@ -48,7 +50,9 @@ from branchlog.logs.base import (
     Query,
     bare_entry,
     check_commit,
+    check_draft,
     check_name,
+    drafts_of,
     erasable,
     outcome,
     placed,
@@ -114,6 +118,10 @@ VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (stream, version) DO UPDATE SET after = excluded.after, checksum = excluded.checksum,
     fingerprint = excluded.fingerprint, data = excluded.data, seal = excluded.seal
 """
+_PUT_PIECE = """
+INSERT INTO {schema}.drafts (stream, id, number, data) VALUES ($1, $2, $3, $4)
+ON CONFLICT (stream, id, number) DO UPDATE SET data = excluded.data
+"""
 _DELETED = """
 UPDATE {schema}.streams SET deleted = true, seal = $2, title = '', created = 0, updated = 0, entry = '{}',
     entry_seal = '', facets = '{}' WHERE key = $1
@@ -177,7 +185,9 @@ class PostgresLog:
 
     @property
     def abilities(self) -> Abilities:
-        return Abilities(durable=self._server.durable, persistent=True, shared=True, snapshots=True, erases=False)
+        return Abilities(
+            durable=self._server.durable, persistent=True, shared=True, snapshots=True, erases=False, drafts=True
+        )
 
     @property
     def blocking(self) -> None:
@@ -414,6 +424,7 @@ class PostgresLog:
         assert found.head is not None
         await connection.execute(self._sql("DELETE FROM {schema}.commits WHERE stream = $1"), key)
         await connection.execute(self._sql("DELETE FROM {schema}.snapshots WHERE stream = $1"), key)
+        await connection.execute(self._sql("DELETE FROM {schema}.drafts WHERE stream = $1"), key)
         await self._put_facets(connection, [(key, found.facets, [])])
         await connection.execute(self._sql(_DELETED), key, self._rows.seal(name, found.head, deleted=True))
 
@@ -505,7 +516,48 @@ class PostgresLog:
 
         return await self._server.run(work, writes=True)
 
+    async def extend_draft(self, stream: str, draft: bytes, number: int, piece: bytes) -> None:
+        self._check_writable()
+        check_draft(draft, number)
+
+        async def work(connection: Connection) -> None:
+            async with connection.transaction(isolation="read_committed"):
+                found = await self._one_locked(connection, stream)
+                if found is None:
+                    raise ConversationNotFound(stream)
+                await connection.execute(self._sql(_PUT_PIECE), found.key, draft, number, piece)
+
+        await self._server.run(work, writes=True)
+
+    async def drop_draft(self, stream: str, draft: bytes) -> bool:
+        self._check_writable()
+
+        async def work(connection: Connection) -> bool:
+            async with connection.transaction(isolation="read_committed"):
+                found = await self._one_locked(connection, stream)
+                if found is None:
+                    return False
+                statement = "DELETE FROM {schema}.drafts WHERE stream = $1 AND id = $2 RETURNING number"
+                return bool(await connection.fetch(self._sql(statement), found.key, draft))
+
+        return await self._server.run(work, writes=True)
+
     # Reading.
+
+    async def drafts(self, stream: str) -> list[Draft]:
+        if not is_possible(stream):
+            return []
+        rows = await self._fetch(
+            self._sql(
+                f"SELECT {STREAM}, d.id AS draft, d.number, d.data FROM"
+                " {schema}.streams s LEFT JOIN {schema}.drafts d ON d.stream = s.key WHERE s.space = $1 AND s.id = $2"
+            ),
+            self._rows.space,
+            stream,
+        )
+        if rows:
+            self._rows.living(rows[0])
+        return drafts_of((row["draft"], row["number"], row["data"]) for row in rows if row["draft"] is not None)
 
     async def head(self, stream: str) -> Head | None:
         row = await self._row_of(stream, STREAM)

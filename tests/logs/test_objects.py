@@ -32,8 +32,9 @@ from branchlog.errors import (
     StoreNotFound,
     VersionConflict,
 )
-from branchlog.logs import _bucket, _slots
-from branchlog.logs._bucket import Bucket, bucket_at, decoded, encoded, sealed
+from branchlog.logs._objects import bucket as objects_bucket
+from branchlog.logs._objects import slots as objects_slots
+from branchlog.logs._objects.bucket import Bucket, bucket_at, decoded, encoded, sealed
 from branchlog.logs.base import Abilities, Append, Appended, AsyncLog, Erasure, Expected, Query
 from branchlog.logs.objects import ObjectsLog
 from branchlog.store import Store
@@ -424,7 +425,7 @@ def test_tailing_without_waiting_loses(monkeypatch):
         objects = MemoryStore()
         logs = [await in_memory(objects) for _ in range(5)]
         with slowly(monkeypatch):
-            monkeypatch.setattr(_slots.Waiting, "slot", hasty)
+            monkeypatch.setattr(objects_slots.Waiting, "slot", hasty)
             told, seen = await written_and_tailed(logs)
         assert len(seen) < len(told)
 
@@ -522,13 +523,13 @@ def test_killed_at_random(tmp_path, rounds):
 
 def test_a_writer_who_died_before_its_slot(monkeypatch):
     """A claim without its slot holds readers back for a moment; then it is void, and all goes on."""
-    monkeypatch.setattr(_slots, "GRACE_SECONDS", 0.05)
+    monkeypatch.setattr(objects_slots, "GRACE_SECONDS", 0.05)
     objects = MemoryStore()
 
     async def work():
         log = await in_memory(objects)
         first = await put(log)
-        claim = _slots.Claim(b"n" * 16, (("n-", "trip", 2), ("n-", "new", 1)))
+        claim = objects_slots.Claim(b"n" * 16, (("n-", "trip", 2), ("n-", "new", 1)))
         obstore.put(objects, "log/0000000000000002", sealed(claim))
         other = await put(log, "other")
         looking = await in_memory(objects, read_only=True)
@@ -548,7 +549,7 @@ def test_a_writer_who_died_before_its_slot(monkeypatch):
 
 def test_a_group_whose_writer_died(monkeypatch):
     """Of one conversation the first slot is, which stops its writer; behind the end of a deleted one nothing is put."""
-    monkeypatch.setattr(_slots, "GRACE_SECONDS", 0.02)
+    monkeypatch.setattr(objects_slots, "GRACE_SECONDS", 0.02)
     objects, put_new, order = MemoryStore(), Bucket.put_new, []
 
     async def noted(self, key, raw):
@@ -560,7 +561,7 @@ def test_a_group_whose_writer_died(monkeypatch):
         for stream in ("trip", "gone"):
             await put(log, stream)
         slots = (*(("n-", "trip", number) for number in (2, 3, 4)), ("n-", "gone", 3), ("n-", "gone", 4))
-        obstore.put(objects, "log/0000000000000003", sealed(_slots.Claim(b"n" * 16, slots)))
+        obstore.put(objects, "log/0000000000000003", sealed(objects_slots.Claim(b"n" * 16, slots)))
         await log.delete("gone")
         other = await in_memory(objects)
         monkeypatch.setattr(Bucket, "put_new", noted)
@@ -576,7 +577,7 @@ def test_a_group_whose_writer_died(monkeypatch):
 
 def test_a_writer_who_is_slower_than_readers_wait(monkeypatch):
     """It finds that it was given up for dead, and claims again: its commit is behind what was read meanwhile."""
-    monkeypatch.setattr(_slots, "GRACE_SECONDS", 0.02)
+    monkeypatch.setattr(objects_slots, "GRACE_SECONDS", 0.02)
     objects, claim, paused = MemoryStore(), Bucket.claim, asyncio.Event()
 
     async def slow(self, key, raw):
@@ -745,7 +746,7 @@ def test_an_answer_that_was_lost(s3, what):
 def test_a_restart_in_the_middle(s3, monkeypatch):
     """While the server is away there is an error in bounded time; when it is back the same commit can be sent."""
     url = s3.url(s3.bucket())
-    monkeypatch.setattr(_bucket, "RETRIES_MAX", 1)
+    monkeypatch.setattr(objects_bucket, "RETRIES_MAX", 1)
 
     async def work():
         log = await ObjectsLog.connect(url)

@@ -10,8 +10,8 @@ from obstore.store import MemoryStore
 
 from branchlog.commit import genesis, seal
 from branchlog.errors import BackendError, ConversationDeleted, VersionConflict
-from branchlog.logs import _slots
-from branchlog.logs._bucket import Bucket
+from branchlog.logs._objects import slots as objects_slots
+from branchlog.logs._objects.bucket import Bucket
 from branchlog.logs.base import Append, Appended, Erasure, Expected, Query
 from branchlog.logs.objects import ObjectsLog
 
@@ -145,7 +145,7 @@ async def check(log, ledger, seen):
 @pytest.mark.parametrize("seed", [*range(3), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(3, 60))])
 def test_whatever_happens_nothing_is_lost(monkeypatch, seed):
     choose, objects, ledger = random.Random(seed), MemoryStore(), Ledger()
-    monkeypatch.setattr(_slots, "GRACE_SECONDS", 0.01)
+    monkeypatch.setattr(objects_slots, "GRACE_SECONDS", 0.01)
 
     async def work():
         logs = [await ObjectsLog.connect("memory", objects=objects) for _ in range(5)]

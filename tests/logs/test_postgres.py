@@ -32,14 +32,17 @@ from branchlog.errors import (
     StoreNotFound,
     VersionConflict,
 )
-from branchlog.logs import _postgres_examination, _postgres_layout, _postgres_server, postgres
+from branchlog.logs import postgres
+from branchlog.logs._postgres import examination as postgres_examination
+from branchlog.logs._postgres import layout as postgres_layout
+from branchlog.logs._postgres import server as postgres_server
 from branchlog.logs.base import Abilities, Append, AsyncLog, Erasure, Expected, Query
 from branchlog.logs.postgres import PostgresLog
 from branchlog.store import AsyncStore, Store
 from branchlog.testing import LogContract, LogMachine, StoreContract, bridged
 from branchlog.testing.contract import an_entry, put
 
-ABILITIES = Abilities(durable=True, persistent=True, shared=True, snapshots=True, erases=False)
+ABILITIES = Abilities(durable=True, persistent=True, shared=True, snapshots=True, erases=False, drafts=True)
 
 NUMBERS = count(1)
 
@@ -616,7 +619,7 @@ def test_an_earlier_layout_is_brought_up(server, url, schema, monkeypatch):
     """Several who open it at once do each further step once; who may only read is told."""
     stored = with_log(url, lambda log: grown(log, "trip", 2))
     step = "CREATE TABLE {schema}.more (n integer); INSERT INTO {schema}.more VALUES (1);"
-    monkeypatch.setattr(_postgres_layout, "STEPS", (*_postgres_layout.STEPS, step))
+    monkeypatch.setattr(postgres_layout, "STEPS", (*postgres_layout.STEPS, step))
     with pytest.raises(BackendError, match="earlier"):
         asyncio.run(PostgresLog.connect(url, read_only=True))
 
@@ -634,7 +637,7 @@ def test_an_earlier_layout_is_brought_up(server, url, schema, monkeypatch):
 
 def test_a_step_that_fails_leaves_nothing(server, url, schema, monkeypatch):
     """A store is made whole or not at all."""
-    monkeypatch.setattr(_postgres_layout, "STEPS", (*_postgres_layout.STEPS, "SELECT 1 / 0"))
+    monkeypatch.setattr(postgres_layout, "STEPS", (*postgres_layout.STEPS, "SELECT 1 / 0"))
     with pytest.raises((BackendError, InvalidInput), match="zero"):
         asyncio.run(PostgresLog.connect(url))
 
@@ -951,7 +954,7 @@ def test_a_lost_answer(server, schema, way):
 
 def test_a_lost_answer_is_the_callers_to_send_again(server, schema, monkeypatch):
     """Where no connection lasts, the caller is told; the same commit, sent again, gets the first answer."""
-    monkeypatch.setattr(_postgres_server, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(postgres_server, "RETRY_SECONDS", 0.0)
 
     async def work():
         async with Proxy(server.port) as proxy:
@@ -985,7 +988,7 @@ def test_a_lost_answer_to_a_deletion(server, schema):
                 answer = await run(work, **options)
                 answers.append(answer)
                 if len(answers) == 1:
-                    raise _postgres_server.Lost from OSError("cut")
+                    raise postgres_server.Lost from OSError("cut")
                 return answer
 
             log._server.run_once = lose_the_answer
@@ -1087,7 +1090,7 @@ def test_a_schema_that_is_dropped_meanwhile(server, url, schema):
 
 def test_no_answer_in_time(server, url, schema, monkeypatch):
     """A lock that another keeps for ever ends in an error, and the connection is not used again."""
-    monkeypatch.setattr(_postgres_server, "COMMAND_SECONDS", 0.2)
+    monkeypatch.setattr(postgres_server, "COMMAND_SECONDS", 0.2)
 
     async def work(log):
         (first,) = await grown(log, "trip", 1)
@@ -1268,7 +1271,7 @@ def test_what_it_finds_of_itself(server, url, schema, monkeypatch):
         async with late.transaction():
             await late.execute("SELECT pg_current_xact_id()")
             await grown(log, "after", 2)
-            monkeypatch.setattr(_postgres_examination, "LAG_SECONDS", 0)
+            monkeypatch.setattr(postgres_examination, "LAG_SECONDS", 0)
             held = await log.examine()
             process = await late.fetchval("SELECT pg_backend_pid()")
         await late.close()

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 
 from branchlog.commit import Commit
 from branchlog.errors import BackendError, BranchlogError, ConversationDeleted
-from branchlog.logs._bucket import encoded, numbers, sealed, together
-from branchlog.logs._slots import (
+from branchlog.logs._objects.bucket import encoded, numbers, sealed, together
+from branchlog.logs._objects.slots import (
     Claim,
     Listing,
     Place,

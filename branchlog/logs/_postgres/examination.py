@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from branchlog.logs._postgres_layout import POSITION_BITS, STEPS, named
-from branchlog.logs._postgres_server import Connection, Server
+from branchlog.logs._postgres.layout import POSITION_BITS, STEPS, named
+from branchlog.logs._postgres.server import Connection, Server
 from branchlog.logs.base import Examination
 
 LAG_SECONDS = 60

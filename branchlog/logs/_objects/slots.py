@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from branchlog.commit import Commit, Head, genesis, verified
 from branchlog.errors import BackendError, ConversationDeleted, CorruptLog, LogClosed
-from branchlog.logs._bucket import Bucket, encoded, numbers, sealed, together, unsealed
+from branchlog.logs._objects.bucket import Bucket, encoded, numbers, sealed, together, unsealed
 from branchlog.logs.base import Entry
 
 Place: TypeAlias = tuple[str, str]

@@ -27,6 +27,8 @@ Everything is in a schema of its own, ``branchlog`` if the URL names no other (`
     ``erased``       empty, or where the payload was erased its digest and a checksum of what stands in ``data`` instead
 ``snapshots``, one row a snapshot of a stream; they may be deleted at any time
     ``stream``, ``version``, ``after``, ``checksum``, ``fingerprint`` (as UTF-8), ``data``, ``seal``
+``drafts``, one row a piece of a commit that is still to be made
+    ``stream``, ``id``, ``number``, ``data``  (see ``branchlog.logs.base``)
 ``facets``, the digests once more, by which conversations are found: ``digest``, ``stream``
 
 **Who writes** takes an advisory lock of the stream before anything else, and looks at the head only then; so a stream's
@@ -40,7 +42,7 @@ from __future__ import annotations
 from typing import Any
 
 from branchlog.errors import BackendError, CorruptLog, NotAStore, SchemaVersionError, StoreNotFound
-from branchlog.logs._postgres_server import Connection, Place
+from branchlog.logs._postgres.server import Connection, Place
 
 POSITION_BITS = 20
 """Bits of a position within a transaction: a million commits in one, and 2**43 transactions."""
@@ -113,6 +115,14 @@ CREATE TABLE {{schema}}.snapshots (
     data bytea NOT NULL,
     seal bytea NOT NULL,
     PRIMARY KEY (stream, version)
+);
+
+CREATE TABLE {{schema}}.drafts (
+    stream bigint NOT NULL,
+    id bytea NOT NULL,
+    number bigint NOT NULL,
+    data bytea NOT NULL,
+    PRIMARY KEY (stream, id, number)
 );
 
 CREATE TABLE {{schema}}.facets (
