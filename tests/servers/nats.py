@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from contextlib import suppress
@@ -21,13 +22,17 @@ listen: 127.0.0.1:{port}
 http: 127.0.0.1:{monitor}
 max_payload: {max_payload}
 {accounts}
+{jetstream}
+{cluster}
+"""
+
+JETSTREAM = """
 jetstream {{
     store_dir: {folder}
-    sync_interval: {sync_interval}
-    max_file_store: 4GB
+    sync_interval: always
+    max_file_store: {disk}
     max_memory_store: 256MB
 }}
-{cluster}
 """
 
 CLUSTER = """
@@ -105,12 +110,17 @@ class Node:
 
 
 class Cluster:
-    """So many servers; ``accounts`` and the rest go into their configuration."""
+    """So many servers; ``accounts`` and the rest go into their configuration.
 
-    def __init__(self, folder, size=3, *, accounts="", max_payload="8MB", sync_interval="always"):
+    In memory where there is a file system for it: a server that is killed has given its writes to the system, and what
+    is lost with the power is not lost here on any disk.
+    """
+
+    def __init__(self, size=3, *, accounts="", max_payload="8MB", disk="4GB", jetstream=True):
         ports = free_ports(3 * size)
         routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports[2 * size :])
-        self.folder = Path(folder)
+        memory = Path("/dev/shm")
+        self.folder = Path(tempfile.mkdtemp(prefix="branchlog-nats-", dir=memory if memory.is_dir() else None))
         self.nodes = []
         for number in range(size):
             node = Node(f"n{number}", ports[number], ports[size + number], self.folder / f"n{number}")
@@ -122,8 +132,7 @@ class Cluster:
                     monitor=node.monitor,
                     max_payload=max_payload,
                     accounts=accounts,
-                    folder=node.folder / "store",
-                    sync_interval=sync_interval,
+                    jetstream=JETSTREAM.format(folder=node.folder / "store", disk=disk) if jetstream else "",
                     cluster=cluster,
                 )
             )
@@ -171,6 +180,7 @@ class Cluster:
     def stop(self):
         for node in self.nodes:
             node.kill()
+        shutil.rmtree(self.folder)
 
     def files(self):
         """Every file that the servers keep messages in."""
