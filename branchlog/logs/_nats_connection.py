@@ -40,6 +40,15 @@ CONNECT_TRIES = 2
 REQUEST_SECONDS = 3.0
 """How long one request may take: many times the slowest that is answered at all."""
 
+SCAN_SECONDS = 0.4
+"""How long any replica may take to begin an answer before another is asked; twice as long each time.
+
+One that is frozen or cut off is still sent its share of the requests, until its neighbours notice.
+"""
+
+PING_SECONDS = 1
+"""How long a server may take to say that it is there, once it has left a request unanswered."""
+
 RETRY_SECONDS = 30.0
 """How long a request is made again: three times the longest fail-over that was measured (9.3 s)."""
 
@@ -70,6 +79,9 @@ RETRYABLE = {10008, 10009, 10158, 10164}
 NO_JETSTREAM = {10039, 10076}
 NO_PLACE = {10005, 10074}
 """Fewer servers than replicas."""
+
+FULL = {10023, 10028, 10047}
+"""No room on the disk, or none left of what the server may use."""
 
 STREAM_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -179,8 +191,7 @@ class Connection:
 
         async def note(error: Exception) -> None:
             self._errors.append(error)
-            refused = isinstance(error, nats.errors.AuthorizationError)
-            if refused or len(self._errors) >= CONNECT_TRIES * len(self.address.servers):
+            if _is_about_user(error) or len(self._errors) >= CONNECT_TRIES * len(self.address.servers):
                 gave_up.set()
 
         connecting = asyncio.ensure_future(self._connect(note))
@@ -206,6 +217,7 @@ class Connection:
         await self._client.connect(
             self.address.servers,
             error_cb=on_error,
+            disconnected_cb=self._lost,
             name="branchlog",
             max_reconnect_attempts=-1,
             reconnect_time_wait=0.2,  # type: ignore[arg-type]  # it is slept, and a second is long
@@ -220,9 +232,7 @@ class Connection:
         found = list(self._errors)
         if connecting.done() and not connecting.cancelled() and (error := connecting.exception()):
             found.append(error if isinstance(error, Exception) else RuntimeError(str(error)))
-        cause: Exception | None = next(
-            (each for each in found if isinstance(each, nats.errors.AuthorizationError)), None
-        )
+        cause: Exception | None = next((each for each in found if _is_about_user(each)), None)
         refusal: BranchlogError
         if cause is not None:
             refusal = BackendError(f"{self.address.place}: the server refuses this user, password or token")
@@ -259,6 +269,19 @@ class Connection:
             await asyncio.wait_for(self._idle.wait(), CLOSE_SECONDS)
         await self._client.close()
 
+    async def check_jetstream(self) -> None:
+        """Raise ``BackendError`` if JetStream is not on; where servers only have no leader yet they are waited for."""
+        if not self._client._server_info.get("jetstream"):
+            try:
+                await self._client.request("$JS.API.INFO", timeout=REQUEST_SECONDS)
+            except nats.errors.NoRespondersError as error:
+                raise self._without_jetstream() from error
+            except (TimeoutError, nats.errors.Error, OSError) as error:
+                raise self._unanswered(error) from error
+
+    def _without_jetstream(self) -> BackendError:
+        return BackendError(f"{self.address.place}: JetStream is not on; start the server with -js")
+
     # Requests.
 
     @property
@@ -276,8 +299,23 @@ class Connection:
         try:
             message = await self._client.request(subject, body, timeout=REQUEST_SECONDS, headers=headers)
         except (TimeoutError, nats.errors.Error, OSError) as error:
+            await self._look_after(error)
             raise self._unanswered(error) from error
         return message.data
+
+    async def _look_after(self, error: Exception) -> None:
+        """Leave a server that does not answer at all: it may be frozen, or cut off, with its connections open."""
+        if isinstance(error, TimeoutError) and self._client.is_connected:
+            try:
+                await self._client.flush(timeout=PING_SECONDS)
+            except (nats.errors.Error, OSError):
+                await self._client.force_reconnect()
+
+    async def _lost(self) -> None:
+        """The connection broke: no answer to what was asked on it will come any more."""
+        for answer in list(self._client._resp_map.values()):
+            if not answer.done():
+                answer.set_exception(ConnectionResetError("the connection broke"))
 
     def _unanswered(self, error: Exception) -> BackendError | LogClosed:
         place = self.address.place
@@ -318,10 +356,10 @@ class Connection:
         if not found:
             return
         code, description = found.get("err_code", 0), found.get("description", "")
-        if code in RETRYABLE or (found.get("code") == 503 and code not in NO_JETSTREAM):
+        if code in RETRYABLE or (found.get("code") == 503 and code not in NO_JETSTREAM | FULL):
             raise Unanswered(f"{self.address.place}: {description} ({code})")
         if code in NO_JETSTREAM:
-            raise BackendError(f"{self.address.place}: JetStream is not on; start the server with -js")
+            raise self._without_jetstream()
         raise Refused(self.address.place, code, description)
 
     # Reading.
@@ -359,12 +397,12 @@ class Connection:
         Later ones may be among them. Asks any replica, which may be behind: what is there is asked for again.
         """
         found: list[Raw] = []
-        deadline, pause = time.monotonic() + RETRY_SECONDS, PAUSE_SECONDS / 10
+        deadline, pause, patience = time.monotonic() + RETRY_SECONDS, PAUSE_SECONDS / 10, SCAN_SECONDS
         while start <= target:
             try:
-                got = await self._batch(stream, subject, start, min(size, BATCH))
+                got = await self._batch(stream, subject, start, min(size, BATCH), patience)
             except Unanswered:
-                got = []
+                got, patience = [], min(2 * patience, REQUEST_SECONDS)
             if got:
                 found += got
                 start, size = got[-1].sequence + 1, size * 2
@@ -379,10 +417,10 @@ class Connection:
                 pause = min(2 * pause, PAUSE_SECONDS_MAX)
         return found
 
-    async def _batch(self, stream: str, subject: str, start: int, size: int) -> list[Raw]:
+    async def _batch(self, stream: str, subject: str, start: int, size: int, patience: float) -> list[Raw]:
         """Some messages of a subject from a sequence, without a gap."""
         request = {"seq": start, "next_by_subj": subject, "batch": size, "max_bytes": BATCH_BYTES}
-        messages = await self._gather(f"$JS.API.DIRECT.GET.{stream}", request, size)
+        messages = await self._gather(f"$JS.API.DIRECT.GET.{stream}", request, size, patience)
         found: list[Raw] = []
         before = 0
         for message in messages:
@@ -393,8 +431,13 @@ class Connection:
             found.append(Raw(before, headers, message.data, headers["Nats-Subject"]))
         return found
 
-    async def _gather(self, subject: str, request: dict[str, Any], size: int, *, counted: bool = False) -> list[Msg]:
-        """The messages that answer one request, up to the one that says there are no more, or so many (``counted``)."""
+    async def _gather(
+        self, subject: str, request: dict[str, Any], size: int, patience: float, *, counted: bool = False
+    ) -> list[Msg]:
+        """The messages that answer one request, up to the one that says there are no more, or so many (``counted``).
+
+        They are waited for as long as there are some within each ``patience`` seconds.
+        """
         found: list[Msg] = []
         ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
@@ -410,18 +453,30 @@ class Connection:
             subscription = await self._client.subscribe(inbox, cb=take)
             try:
                 await self._client.publish(subject, _encode(request), reply=inbox)
-                status = await asyncio.wait_for(ended, REQUEST_SECONDS)
+                status = await self._ended(ended, found, patience)
             finally:
                 await subscription.unsubscribe()
         except (TimeoutError, nats.errors.Error, OSError) as error:
             if found:
                 return found
+            await self._look_after(error)
             raise self._unanswered(error) from error
         if status == "503":
             raise Unanswered(f"{self.address.place}: no server answers for {subject}")
         if status in ("400", "408") and not counted:
             raise BackendError(f"{self.address.place}: {subject} is not understood; the server is older than 2.11")
         return found
+
+    @staticmethod
+    async def _ended(ended: asyncio.Future[str], found: list[Msg], patience: float) -> str:
+        count = 0
+        while True:
+            try:
+                return await asyncio.wait_for(asyncio.shield(ended), patience)
+            except TimeoutError:
+                if len(found) == count:
+                    raise
+                count = len(found)
 
     async def last_of_each(self, stream: str, subject: str, target: int) -> list[Raw]:
         """The headers of the last message of each subject, at least up to one that the leader has."""
@@ -447,7 +502,7 @@ class Connection:
             while not found or found[-1].sequence < target:
                 request = {"batch": BATCH, "no_wait": True}
                 asked = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}"
-                messages = await self._gather(asked, request, BATCH, counted=True)
+                messages = await self._gather(asked, request, BATCH, REQUEST_SECONDS, counted=True)
                 if not messages:  # the replica that keeps the consumer is behind the leader
                     await asyncio.sleep(PAUSE_SECONDS)
                 if time.monotonic() > deadline:
@@ -478,6 +533,10 @@ class Connection:
 
 
 ERASED_AT_ONCE = 64
+
+
+def _is_about_user(error: Exception) -> bool:
+    return isinstance(error, nats.errors.AuthorizationError) or "authorization violation" in str(error).lower()
 
 
 def _headers(block: bytes) -> dict[str, str]:

@@ -40,6 +40,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from heapq import nlargest, nsmallest
+from itertools import pairwise
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
@@ -122,7 +123,7 @@ LAYOUT_KEY = "branchlog-layout"
 REPLICAS = 3
 """A single replica answers before anybody else has the message, and lost two thirds of it after one flipped bit."""
 
-DUPLICATES_SECONDS = 120
+DUPLICATES_SECONDS = 120.0
 """How long the servers remember ids of messages: JetStream's default; each takes memory in every replica."""
 
 KNOWN_MAX = 4_096
@@ -187,7 +188,7 @@ def _call(
 ) -> Callable[Concatenate[NatsLog, P], Coroutine[Any, Any, T]]:
     """A call that closing waits for, and that a closed log refuses."""
 
-    async def call(log: NatsLog, *args: P.args, **options: P.kwargs) -> T:
+    async def call(log: NatsLog, /, *args: P.args, **options: P.kwargs) -> T:
         log._server.enter()
         try:
             return await method(log, *args, **options)
@@ -614,6 +615,8 @@ class NatsLog:
                 taken.append(raw.sequence)
                 if raw.sequence <= last.place:
                     message = self._decoded(raw, stream)
+                    if message.facts.first in found:
+                        raise CorruptLog(f"the message at sequence {raw.sequence}", "its commit was there before")
                     if message.facts.kind == COMMIT_KIND:
                         found[message.facts.first] = message.commit()
             highest = max(found.values(), key=lambda each: each.first, default=None)
@@ -638,6 +641,8 @@ class NatsLog:
                 raise CorruptLog(f"{stream!r}", f"the commit that ends at version {begin[1]} is missing")
             start = Head(commits[0].first - 1, commits[0].previous)
         checked = list(verified(commits, start))
+        if any(one.position >= other.position for one, other in pairwise(checked)):
+            raise CorruptLog(f"{stream!r}", "its commits are out of order")
         reached = checked[-1].head if checked else start
         if reached.version == last.facts.last and reached != last.facts.head:
             raise CorruptLog(f"{stream!r}", f"the commit at version {reached.version} is not the one at its end")
@@ -901,6 +906,7 @@ def _absent(followers: list[dict[str, Any]]) -> list[str]:
 async def _opened(server: Connection, *, create: bool) -> int:
     """Find the stream, or make it; gives the number of its replicas."""
     wanted = server.address.replicas or REPLICAS
+    await server.check_jetstream()
     config = await _config(server)
     if config is None:
         if not create:
@@ -945,7 +951,7 @@ def _log_config(server: Connection, replicas: int) -> dict[str, Any]:
         "storage": "file",
         "num_replicas": replicas,
         "allow_direct": True,
-        "duplicate_window": DUPLICATES_SECONDS * 1_000_000_000,
+        "duplicate_window": int(DUPLICATES_SECONDS * 1e9),
         "metadata": {LAYOUT_KEY: str(LAYOUT)},
     }
 

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from servers.nats import Cluster
 from servers.proxy import CuttingProxy
 
-from branchlog.commit import genesis, seal, snapshot
+from branchlog.commit import Head, genesis, seal, snapshot
 from branchlog.errors import (
     BackendError,
     BranchlogError,
@@ -497,8 +497,11 @@ async def check_found(server, cluster, raws, kind):
         subject = f"{name}.{raw.subject.partition('.')[2]}"
         await server.ask(subject, raw.body, {key: raw.headers[key] for key in own if raw.headers[key].strip()})
     async with opened(f"{cluster.url}?stream={name}&replicas=1") as log:
-        with pytest.raises(CorruptLog):
+        try:
             await log.read("trip")
+        except CorruptLog:
+            pass
+        else:
             pytest.fail(f"not found: {kind}")
     await removed(cluster, name)
 
@@ -638,7 +641,6 @@ def test_a_redaction_that_was_not_finished(url, monkeypatch):
             assert again.deduplicated
             await check_erased(log, url, {2})
             with monkeypatch.context() as patched:
-                patched.setattr(NatsLog, "_finish", broken)
                 erasing = a_commit("trip", (await log.head("trip")))
                 patched.setattr(NatsLog, "_finish", unfinished(5))
                 with pytest.raises(BackendError, match="gone"):
@@ -751,7 +753,7 @@ def test_64_tasks_write_at_once(url):
     async def write(store, task):
         texts = []
         chats = [await store.load("shared"), await store.load(f"c{task % 8}")]
-        for number in range(3):
+        for number in range(2):
             for chat in chats:
                 text = f"{task} {chat.id} {number}"
                 chat.add("user", text, under="")
@@ -783,7 +785,7 @@ import sys
 sys.path.insert(0, sys.argv[3])
 from uuid import uuid4
 
-from branchlog.commit import genesis, seal
+from branchlog.commit import Head, genesis, seal
 from branchlog.errors import VersionConflict
 from branchlog.logs.nats import NatsLog
 
@@ -840,7 +842,7 @@ class Load:
     """Writers and a tailing reader on a cluster, and a ledger of what was acknowledged."""
 
     def __init__(self, cluster, writers):
-        self.cluster, self.over = cluster, False
+        self.cluster, self.over, self.quiet = cluster, False, False
         self.told, self.tailed = [], []
         self.conflicts = self.errors = 0
         self.writers = writers
@@ -855,6 +857,7 @@ class Load:
         finally:
             self.over = True
             await asyncio.gather(*writing)
+            self.quiet = True
             await tailing
         self.stored = await logs[2].read_all()
         self.streams = {name: await logs[0].read(name) for name in {each.stream for each in self.stored}}
@@ -890,19 +893,19 @@ class Load:
     async def tail(self, log):
         last_round = False
         while not last_round:
-            last_round = self.over and len(self.told) == getattr(self, "seen", -1)
-            self.seen = len(self.told)
+            last_round = self.quiet
             try:
                 while page := await log.read_all(after=self.tailed[-1].position if self.tailed else 0, limit=100):
                     self.tailed += page
             except BackendError:
                 self.errors += 1
+                last_round = False
             await asyncio.sleep(0.02)
 
     async def until_told(self, more):
         """Wait until so many more are acknowledged."""
         wanted = len(self.told) + more
-        while len(self.told) < wanted:
+        while len(self.told) < wanted:  # noqa: ASYNC110 - many writers tell
             await asyncio.sleep(0.005)
 
     def check(self):
@@ -914,10 +917,11 @@ class Load:
         assert max(counts.values()) == 1
         assert [(each.position, each.id) for each in self.tailed] == stored
         for commits in self.streams.values():
-            assert all(
-                one.last + 1 == other.first and one.checksum == other.previous for one, other in pairwise(commits)
-            )
-        print(f"{len(self.told)} acknowledged, {self.conflicts} conflicts, longest wait {max(self.waits):.1f} s")
+            assert all(one.head == Head(other.first - 1, other.previous) for one, other in pairwise(commits))
+
+    def report(self):
+        waits = max(self.waits)
+        return f"{len(self.told)} acknowledged, {self.conflicts} conflicts, {self.errors} errors, longest {waits:.1f} s"
 
 
 async def kill_leader(load, rounds):
@@ -931,7 +935,7 @@ async def kill_leader(load, rounds):
 
 
 async def leader_of(load):
-    while (leader := await asyncio.to_thread(load.cluster.leader_of, "BRANCHLOG")) is None:
+    while (leader := await asyncio.to_thread(load.cluster.leader_of, "BRANCHLOG")) is None:  # noqa: ASYNC110 - another process
         await asyncio.sleep(0.05)
     return leader
 
@@ -964,6 +968,7 @@ def campaign(disturb, rounds, writers=16):
         asyncio.run(load.run(partial(disturb, rounds=rounds)))
     finally:
         cluster.stop()
+    print(load.report())  # noqa: T201 - the figures of a campaign, shown by pytest -rP
     load.check()
     return load
 
@@ -1032,11 +1037,15 @@ def test_a_full_disk():
     async def work():
         async with opened(f"{cluster.url}?replicas=1") as log:
             head, stored = genesis("", "trip"), []
-            with pytest.raises(BackendError, match=r"resource|space|limit|storage|store"):
+
+            async def fill():
                 for number in range(40):
-                    commit = a_commit("trip", head, data=b'["' + b"x" * 200_000 + b'"]')
+                    behind = stored[-1].head if stored else head
+                    commit = a_commit("trip", behind, data=b'["' + b"x" * 200_000 + b'"]')
                     stored.append((await log.append(commit, expected=number)).commit)
-                    head = commit.head
+
+            with pytest.raises(BackendError, match=r"resource|storage"):
+                await fill()
             assert stored
             assert await log.read("trip") == stored
 

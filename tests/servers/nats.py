@@ -101,7 +101,8 @@ class Node:
 
     def ask(self, path):
         """What the monitoring port tells, or None."""
-        with suppress(OSError, ValueError), urllib.request.urlopen(f"http://127.0.0.1:{self.monitor}{path}") as answer:
+        address = f"http://127.0.0.1:{self.monitor}{path}"
+        with suppress(OSError, ValueError), urllib.request.urlopen(address, timeout=1) as answer:
             return json.load(answer)
         return None
 
