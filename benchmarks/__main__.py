@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import ageing, importing, large, loading, looking_back, path, saving, snapshots, together
+from benchmarks import ageing, importing, large, loading, looking_back, nats, path, saving, snapshots, together
 from benchmarks.measure import Figure, surroundings
 
 WORKLOADS: dict[str, Callable[[Path, bool], list[Figure]]] = {
@@ -22,6 +22,7 @@ WORKLOADS: dict[str, Callable[[Path, bool], list[Figure]]] = {
     "path": path.run,
     "together": together.run,
     "importing": importing.run,
+    "nats": nats.run,
 }
 
 

@@ -615,9 +615,9 @@ class NatsLog:
                 taken.append(raw.sequence)
                 if raw.sequence <= last.place:
                     message = self._decoded(raw, stream)
-                    if message.facts.first in found:
-                        raise CorruptLog(f"the message at sequence {raw.sequence}", "its commit was there before")
                     if message.facts.kind == COMMIT_KIND:
+                        if message.facts.first in found:
+                            raise CorruptLog(f"the message at sequence {raw.sequence}", "its commit was there before")
                         found[message.facts.first] = message.commit()
             highest = max(found.values(), key=lambda each: each.first, default=None)
             count = sum(each.last > enough[0] for each in found.values()) if enough else 0

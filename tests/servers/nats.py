@@ -117,11 +117,12 @@ class Cluster:
     is lost with the power is not lost here on any disk.
     """
 
-    def __init__(self, size=3, *, accounts="", max_payload="8MB", disk="4GB", jetstream=True):
+    def __init__(self, size=3, *, accounts="", max_payload="8MB", disk="4GB", jetstream=True, beneath=None):
         ports = free_ports(3 * size)
         routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports[2 * size :])
         memory = Path("/dev/shm")
-        self.folder = Path(tempfile.mkdtemp(prefix="branchlog-nats-", dir=memory if memory.is_dir() else None))
+        beneath = beneath or (memory if memory.is_dir() else None)
+        self.folder = Path(tempfile.mkdtemp(prefix="branchlog-nats-", dir=beneath))
         self.nodes = []
         for number in range(size):
             node = Node(f"n{number}", ports[number], ports[size + number], self.folder / f"n{number}")
