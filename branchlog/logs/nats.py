@@ -257,7 +257,10 @@ class NatsLog:
         return outcomes
 
     async def _append_some(self, appends: Sequence[Append]) -> list[Appended | Exception]:
-        """Set off one after the other, so that they arrive in order; one waits for those of its stream before it."""
+        """Set off one after the other, so that they arrive in order; those of one stream wait for each other.
+
+        What has to be looked up first, since it does not plainly follow what is known, waits for all before it.
+        """
         names = {each.commit.stream for each in appends if _is_name(each.commit.stream)}
         await asyncio.gather(*(self._last_known(each) for each in names))
         tasks: list[asyncio.Task[Appended | Exception]] = []
@@ -265,15 +268,25 @@ class NatsLog:
         for each in appends:
             if each.commit.stream in behind:
                 await asyncio.wait([behind[each.commit.stream]])
+            is_plain = self._is_plain(each)
+            if tasks and not is_plain:
+                await asyncio.wait(tasks)
             task = asyncio.ensure_future(_outcome(self._append(each.commit, each.expected, each.entry)))
             behind[each.commit.stream] = task
             tasks.append(task)
-            await asyncio.sleep(0)
+            await (asyncio.sleep(0) if is_plain else asyncio.wait([task]))
         answers = await asyncio.gather(*tasks, return_exceptions=True)
         for answer in answers:
             if isinstance(answer, BaseException) and not _is_refusal(answer):
                 raise answer
         return [answer for answer in answers if isinstance(answer, Appended | Exception)]
+
+    def _is_plain(self, append: Append) -> bool:
+        """Whether an append follows what is known, so that it is sent at once."""
+        key = self.namespace, append.commit.stream
+        last = self._shared.known.get(key)
+        is_exact = not isinstance(append.expected, Expected) and key not in self._shared.ids
+        return is_exact and last is not None and self._fitting(append.commit, last, append.expected) is not None
 
     async def _append(
         self,
@@ -317,11 +330,13 @@ class NatsLog:
         """One try; None if another writer has been there meanwhile. Raises as ``append`` does, and ``Unanswered``."""
         key = self.namespace, commit.stream
         last = self._shared.known.get(key)
-        if last is None or not self._fits(commit, last, expected):
+        fitting = None if last is None else self._fitting(commit, last, expected)
+        if last is None or fitting is None:
             last = await self._last(commit.stream)  # nothing is refused for what was known some time ago
         before = self._alive(last, commit.stream)
         try:
-            fitting = placed(commit, before.facts.head if before else None, expected, self.namespace)
+            head = before.facts.head if before else None
+            fitting = fitting or placed(commit, head, expected, self.namespace)
         except BranchlogError:
             stored = await self._by_id(commit, before)
             if stored is None:
@@ -335,13 +350,13 @@ class NatsLog:
         message = encode(facts, fitting.data, await rest(fitting) if rest else None)
         return await self._publish_commit(fitting, last, message)
 
-    def _fits(self, commit: Commit, last: Message | _Unwritten, expected: ExpectedVersion) -> bool:
+    def _fitting(self, commit: Commit, last: Message | _Unwritten, expected: ExpectedVersion) -> Commit | None:
+        """The commit as it goes behind what is known; None where it does not."""
         try:
             before = self._alive(last, commit.stream)
-            placed(commit, before.facts.head if before else None, expected, self.namespace)
+            return placed(commit, before.facts.head if before else None, expected, self.namespace)
         except BranchlogError:
-            return False
-        return True
+            return None
 
     async def _publish_commit(
         self, commit: Commit, last: Message | _Unwritten, message: tuple[dict[str, str], bytes, Message]
