@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import re
 from base64 import urlsafe_b64encode
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -173,6 +174,7 @@ _decode_rest = msgspec.msgpack.Decoder(Rest).decode
 _decode_replacement = msgspec.msgpack.Decoder(Replacement).decode
 
 
+@lru_cache(4_096)
 def token(name: str) -> str:
     """A name as one token of a subject, so that no character of it can reach another's subject."""
     return "n" + urlsafe_b64encode(name.encode()).decode().rstrip("=")
@@ -218,7 +220,7 @@ def encode(facts: Facts, payload: bytes, rest: Rest | None = None) -> tuple[dict
     if tail:
         facts = msgspec.structs.replace(facts, rest=_digest(tail), erases=int(bool(rest and rest.erased)))
     text = _ascii(_encode_json(facts))
-    return {HEADER: _Line(text), SEAL: _digest(text.encode())}, payload + tail, Message(0, facts, payload, tail)
+    return {HEADER: Line(text), SEAL: Line(_digest(text.encode()))}, payload + tail, Message(0, facts, payload, tail)
 
 
 def decode(sequence: int, headers: dict[str, str], body: bytes, *, bodiless: bool = False) -> Message:
@@ -280,7 +282,7 @@ def _digest(content: bytes) -> str:
     return sha256(content).digest()[:CHECKSUM_BYTES].hex()
 
 
-class _Line(str):
+class Line(str):
     """A header's value that has no line ends.
 
     The client looks for them character by character, which takes longer than all that is done here to make a message.

@@ -79,6 +79,7 @@ from branchlog.logs._nats_messages import (
     ENTRY,
     START,
     Facts,
+    Line,
     Message,
     Rest,
     Rung,
@@ -362,7 +363,7 @@ class NatsLog:
         self, commit: Commit, last: Message | _Unwritten, message: tuple[dict[str, str], bytes, Message]
     ) -> Appended | None:
         headers, body, written = message
-        headers["Nats-Msg-Id"] = f"{commit.id.hex()}.{token(self.namespace)}.{token(commit.stream)}"
+        headers["Nats-Msg-Id"] = Line(f"{commit.id.hex()}.{token(self.namespace)}.{token(commit.stream)}")
         sequence, is_duplicate = await self._publish(commit.stream, headers, body, last.sequence)
         if not sequence:
             return None
@@ -376,7 +377,7 @@ class NatsLog:
     async def _publish(self, stream: str, headers: dict[str, str], body: bytes, expected: int) -> tuple[int, bool]:
         """Publish behind the message at a sequence: the sequence it has got, 0 in a conflict; and if it was there."""
         self._check_size(headers, body, stream)
-        headers["Nats-Expected-Last-Subject-Sequence"] = str(expected)
+        headers["Nats-Expected-Last-Subject-Sequence"] = Line(expected)
         answer = await self._server.ask(f"{self._prefix}.{token(stream)}", body, headers)
         try:
             self._server.check(answer)
