@@ -405,6 +405,9 @@ class NatsLog:
         """The commit of this id, if the stream has one: found by the ids that are kept, and those that are new."""
         if last is None:
             return None
+        return await self._whole(commit.stream, last, lambda last: self._found(commit, last))
+
+    async def _found(self, commit: Commit, last: Message) -> Commit | None:
         key = self.namespace, commit.stream
         ids = self._shared.ids.pop(key, None) or _Ids()
         if ids.version < last.facts.last:
@@ -418,6 +421,19 @@ class NatsLog:
         if first is None:
             return None
         return (await self._range(commit.stream, last, first - 1, first, None))[0]
+
+    async def _whole(self, stream: str, last: Message, read: Callable[[Message], Awaitable[T]]) -> T:
+        """Read what was known to be there; again, if it is not whole, with the leader's eyes.
+
+        A redaction may have come since, which takes messages away that the last one before it does not speak of.
+        """
+        try:
+            return await read(last)
+        except CorruptLog:
+            now = await self._end(stream)
+            if now is None:
+                raise
+            return await read(now)
 
     # What is known of a stream's end.
 
@@ -484,7 +500,10 @@ class NatsLog:
     async def _erasure(self, commit: Commit, erasure: Erasure, last: Message | None) -> Commit:
         stored: list[Commit] = []
         if last is not None and 0 < erasure.first < commit.first:
-            stored = await self._range(commit.stream, last, erasure.first - 1, erasure.first, None)
+            first = erasure.first
+            stored = await self._whole(
+                commit.stream, last, lambda last: self._range(commit.stream, last, first - 1, first, None)
+            )
         return erase(erasable(commit, {each.first: each for each in stored}, erasure), erasure.data)
 
     async def _finish(self, stream: str, sequence: int) -> None:
@@ -574,11 +593,7 @@ class NatsLog:
         if after >= (last.facts.last if until is None else min(until, last.facts.last)):
             return []  # no version is above the one and up to the other
         read = self._backward if backward else self._range
-        try:
-            return await read(stream, last, max(after, 0), until, limit)
-        except CorruptLog:  # or a redaction came between the two reads: then it is whole when it is read again
-            last = await self._end(stream)
-            return await read(stream, last, max(after, 0), until, limit) if last else []
+        return await self._whole(stream, last, lambda last: read(stream, last, max(after, 0), until, limit))
 
     async def _range(
         self, stream: str, last: Message, after: int, until: int | None, limit: int | None
