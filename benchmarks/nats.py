@@ -47,7 +47,7 @@ async def _measured(cluster: Cluster, quick: bool) -> list[Figure]:
     try:
         figures = []
         for writers in (1, 64):
-            figures += await _appends(log, bare, writers, 50 if quick else 800 if writers == 1 else 60)
+            figures += await _appends(log, bare, writers, 50 if quick else 800 if writers == 1 else 200)
         for size in (1_000,) if quick else (1_000, 10_000):
             figures += await _loads(log, bare, size, 3 if quick else 9)
         figures += await _lists(cluster, bare, 500 if quick else 10_000, 3 if quick else 9)
@@ -61,7 +61,7 @@ async def _appends(log: NatsLog, bare: Bare, writers: int, each: int) -> list[Fi
     """In turns of a few rounds, so that what disturbs one side disturbs the other."""
     waits: dict[str, list[float]] = {"ours": [], "bare": []}
     taken = {"ours": 0.0, "bare": 0.0}
-    turns = 4
+    turns = 10
     for turn in range(turns):
         sides: list[tuple[str, Callable[[str], Awaitable[list[float]]]]] = [
             ("ours", lambda stream: _append_ours(log, stream, each // turns)),

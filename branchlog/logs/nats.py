@@ -262,7 +262,7 @@ class NatsLog:
 
         What has to be looked up first, since it does not plainly follow what is known, waits for all before it.
         """
-        names = {each.commit.stream for each in appends if _is_name(each.commit.stream)}
+        names = {each.commit.stream for each in appends if each.expected != 0 and _is_name(each.commit.stream)}
         await asyncio.gather(*(self._last_known(each) for each in names))
         tasks: list[asyncio.Task[Appended | Exception]] = []
         behind: dict[str, asyncio.Task[Appended | Exception]] = {}
@@ -285,7 +285,7 @@ class NatsLog:
     def _is_plain(self, append: Append) -> bool:
         """Whether an append follows what is known, so that it is sent at once."""
         key = self.namespace, append.commit.stream
-        last = self._shared.known.get(key)
+        last = self._shared.known.get(key, _UNWRITTEN if append.expected == 0 else None)
         is_exact = not isinstance(append.expected, Expected) and key not in self._shared.ids
         return is_exact and last is not None and self._fitting(append.commit, last, append.expected) is not None
 
@@ -303,6 +303,8 @@ class NatsLog:
         if lock is None:
             lock = self._shared.locks[key] = asyncio.Lock()
         async with lock:
+            if expected == 0 and rest is None:
+                self._shared.known.setdefault(key, _UNWRITTEN)  # the server knows better, and tells
             return await self._until_done(commit.stream, lambda: self._try_append(commit, expected, entry, rest))
 
     async def _until_done(self, stream: str, work: Callable[[], Awaitable[T | None]]) -> T:

@@ -499,7 +499,8 @@ async def check_found(server, cluster, raws, kind):
     own = ("Branchlog", "Branchlog-Seal")
     for raw in raws:
         subject = f"{name}.{raw.subject.partition('.')[2]}"
-        await server.ask(subject, raw.body, {key: raw.headers[key] for key in own if raw.headers[key].strip()})
+        headers = {key: raw.headers[key] for key in own if raw.headers[key].strip()}
+        await server.persist(partial(server.ask, subject, raw.body, headers))  # the stream may have no leader yet
     async with opened(f"{cluster.url}?stream={name}&replicas=1") as log:
         try:
             await log.read("trip")
