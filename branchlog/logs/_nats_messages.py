@@ -34,8 +34,9 @@ from branchlog.logs.base import Entry
 
 HEADER, SEAL = "Branchlog", "Branchlog-Seal"
 
-ENTRY_BYTES_MAX = 32_768
-"""A longer entry goes into the body: JetStream takes headers of 64 KiB at most."""
+FACTS_BYTES_MAX = 16_384
+"""Of longer facts the entry goes into the body: JetStream takes headers of 64 KiB, and escaped a
+character takes up to three times as many bytes."""
 
 COMMIT, ENTRY, DELETED = "commit", "entry", "deleted"
 
@@ -213,14 +214,16 @@ def _stays(number: int, distance: int) -> bool:
 
 def encode(facts: Facts, payload: bytes, rest: Rest | None = None) -> tuple[dict[str, str], bytes, Message]:
     """The headers and the body of a message, and the message as it will be read, but for its sequence."""
-    if facts.entry is not None and len(_encode_json(facts.entry)) > ENTRY_BYTES_MAX:
-        rest = Rest(entry=facts.entry, erased=rest.erased if rest else ())
-        facts = msgspec.structs.replace(facts, entry=None)
     tail = b"" if rest is None else _encode_pack(rest)
     if tail:
         facts = msgspec.structs.replace(facts, rest=_digest(tail), erases=int(bool(rest and rest.erased)))
-    text = _ascii(_encode_json(facts))
-    return {HEADER: Line(text), SEAL: Line(_digest(text.encode()))}, payload + tail, Message(0, facts, payload, tail)
+    encoded = _encode_json(facts)
+    if len(encoded) > FACTS_BYTES_MAX and facts.entry is not None:
+        rest = Rest(entry=facts.entry, erased=rest.erased if rest else ())
+        return encode(msgspec.structs.replace(facts, entry=None), payload, rest)
+    encoded = _ascii(encoded)
+    headers: dict[str, str] = {HEADER: Line(encoded.decode()), SEAL: Line(_digest(encoded))}
+    return headers, payload + tail, Message(0, facts, payload, tail)
 
 
 def decode(sequence: int, headers: dict[str, str], body: bytes, *, bodiless: bool = False) -> Message:
@@ -297,10 +300,9 @@ class Line(str):
         return self
 
 
-def _ascii(encoded: bytes) -> str:
+def _ascii(encoded: bytes) -> bytes:
     """JSON with every other character escaped: clients and tools differ in what they make of one in a header."""
-    text = encoded.decode()
-    return text if text.isascii() else _OTHERS.sub(_escaped, text)
+    return encoded if encoded.isascii() else _OTHERS.sub(_escaped, encoded.decode()).encode()
 
 
 _OTHERS = re.compile(r"[^\x00-\x7f]")

@@ -139,6 +139,9 @@ GROUP = 512
 STEP = 256
 """So many commits are read rather than asked for a nearer place to begin."""
 
+HEADERS_BYTES_MAX = 65_536
+"""What JetStream takes."""
+
 NEW_MAX = 2_000
 """If more messages than this are new the catalog is read anew: only their headers are sent then."""
 
@@ -387,12 +390,14 @@ class NatsLog:
             if refusal.code != CONFLICT:
                 raise
             return 0, False
-        told = msgspec.json.decode(answer)
-        return told["seq"], told.get("duplicate", False)
+        told = _decode_acknowledgement(answer)
+        return told.seq, told.duplicate
 
     def _check_size(self, headers: dict[str, str], body: bytes, stream: str) -> None:
-        size = len(body) + sum(len(name) + len(value) + 4 for name, value in headers.items())
         most = self._server.payload_max
+        if len(body) + HEADERS_BYTES_MAX + HEADER_ROOM_BYTES <= most:
+            return
+        size = len(body) + sum(len(name) + len(value) + 4 for name, value in headers.items())
         if size + HEADER_ROOM_BYTES > most:
             raise InvalidInput(
                 f"a commit to {stream!r} makes a message of {size} bytes, and the server takes {most} (less"
@@ -1052,5 +1057,13 @@ async def _outcome(work: Awaitable[Appended]) -> Appended | Exception:
         return error
 
 
+class _Acknowledgement(msgspec.Struct, frozen=True):
+    """The answer to a message that was published."""
+
+    seq: int
+    duplicate: bool = False
+
+
+_decode_acknowledgement = msgspec.json.Decoder(_Acknowledgement).decode
 _encode_snapshot = msgspec.msgpack.Encoder().encode
 _decode_snapshot = msgspec.msgpack.Decoder(Snapshot).decode
