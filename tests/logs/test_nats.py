@@ -32,7 +32,7 @@ from branchlog.errors import (
     StoreNotFound,
     VersionConflict,
 )
-from branchlog.logs import _nats_connection
+from branchlog.logs import _nats_connection, _nats_streams
 from branchlog.logs import nats as backend
 from branchlog.logs.base import Abilities, Append, AsyncLog, Entry, Erasure, Expected, Query
 from branchlog.logs.nats import NatsLog
@@ -551,7 +551,7 @@ def test_pages_of_a_long_conversation(url_alone, monkeypatch):
 
 def test_a_commit_comes_again_after_the_servers_have_forgotten_it(url, monkeypatch):
     """The first answer comes again, whatever is expected, and nothing is stored twice."""
-    monkeypatch.setattr(backend, "DUPLICATES_SECONDS", 0.1)
+    monkeypatch.setattr(_nats_streams, "DUPLICATES_SECONDS", 0.1)
 
     async def work():
         async with opened(url) as log:
