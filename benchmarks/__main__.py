@@ -26,6 +26,7 @@ WORKLOADS = (
     "files",
     "objects",
     "postgres",
+    "nats",
 )
 """Each is a module of this package with a function ``run``, imported when it is run: some need an extra."""
 

@@ -26,7 +26,7 @@ from obstore.store import LocalStore, S3Store
 
 from benchmarks.measure import Figure, milliseconds, text_of
 from branchlog.commit import genesis, seal
-from branchlog.logs._bucket import Bucket
+from branchlog.logs._objects.bucket import Bucket
 from branchlog.logs.base import Append, Entry, Query
 from branchlog.logs.objects import ObjectsLog
 
