@@ -34,8 +34,7 @@ class Verdict:
 def verdicts_of(fork: Node, conversation: str) -> list[Verdict]:
     """The verdicts on the children of a node, in the order of the winners: one for each judge and pair, the last."""
     last: dict[tuple[int, int, str], Verdict] = {}
-    alternatives = {node.id: node for node in fork.children}
-    for verdict in _said(alternatives, conversation):
+    for verdict in _said(fork, conversation):
         low, high = sorted((verdict.winner.index, verdict.loser.index))
         key = (low, high, verdict.by or NOBODY)
         if key not in last or last[key].at <= verdict.at:
@@ -43,17 +42,25 @@ def verdicts_of(fork: Node, conversation: str) -> list[Verdict]:
     return sorted(last.values(), key=lambda each: (each.winner.index, each.loser.index, each.by or NOBODY))
 
 
-def _said(alternatives: dict[str, Node], conversation: str) -> Iterator[Verdict]:
+def _said(fork: Node, conversation: str) -> Iterator[Verdict]:
     """What the metadata says, two opposite verdicts of one judge among it where two writers were at work at once."""
-    for winner in alternatives.values():
-        for id, judges in _object(winner.metadata.get(PREFERRED_TO)).items():
+    children = fork.children
+    preferred = [(node, _object(said)) for node in children if (said := node.metadata.get(PREFERRED_TO))]
+    if not preferred:
+        return  # ids are as long as their nodes are deep, and most forks have no verdicts
+    alternatives = {node.id: node for node in children}
+    for winner, others in preferred:
+        for id, judges in others.items():
             loser = alternatives.get(id)
-            if loser is None or loser == winner:
-                continue
-            for judge, said in _object(judges).items():
-                at = _object(said).get("at")
-                if isinstance(at, str) and _object(said).get("conversation") == conversation:
-                    yield Verdict(winner=winner, loser=loser, by=judge or None, at=at)
+            if loser is not None and loser != winner:
+                yield from _verdicts(winner, loser, _object(judges), conversation)
+
+
+def _verdicts(winner: Node, loser: Node, judges: dict[str, Json], conversation: str) -> Iterator[Verdict]:
+    for judge, said in judges.items():
+        at = _object(said).get("at")
+        if isinstance(at, str) and _object(said).get("conversation") == conversation:
+            yield Verdict(winner=winner, loser=loser, by=judge or None, at=at)
 
 
 def _object(value: Json) -> dict[str, Json]:

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-ANSWERING = "assistant"
-"""The role of those who are asked."""
+ASKING, ANSWERING = "user", "assistant"
+"""The roles of those who ask, and of those who are asked."""
 
 
 def awaited(store: branchlog.Store) -> branchlog.AsyncStore:
@@ -99,11 +99,10 @@ def ask_command(
 
 
 def question_at(node: branchlog.Node) -> branchlog.Node:
-    """The last node on the way to this one at which somebody waits for the assistant."""
-    for each in reversed(node.path):
-        message = each.message
-        if message is not None and message.role != ANSWERING:
-            return each
+    """The last node on the way to this one at which a user waits for the assistant."""
+    roles = [(each, message.role) for each in node.path if (message := each.message) is not None]
+    if any(role == ASKING for _, role in roles):
+        return next(each for each, role in reversed(roles) if role != ANSWERING)
     raise Refused(f"nothing is asked on the way to {short_name(node)}; 'branchlog say' asks something")
 
 

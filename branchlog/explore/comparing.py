@@ -32,7 +32,10 @@ INPUT = ("input_tokens", "prompt_tokens")
 OUTPUT = ("output_tokens", "completion_tokens")
 """What the APIs call the tokens that went in, and those that came out."""
 
-_WORD = re.compile(r"\s+|\w+|[^\w\s]")
+_SIGNS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+"""Kana and the signs of Chinese, which are written without blanks: each is a word."""
+
+_WORD = re.compile(rf"\s+|[{_SIGNS}]|[^\W{_SIGNS}]+|[^\w\s]")
 
 
 # Texts.

@@ -90,6 +90,8 @@ def test_where_nothing_is_asked_nobody_answers(shell, script):
 
     assert "nothing is asked" in shell.refused("ask", "walk", "--script", script)
     assert "nothing is asked" in shell.refused("rerun", "walk", "--script", script)
+    shell.run("new", "--id", "plan", "--system", "You plan walks.")
+    assert "nothing is asked" in shell.refused("ask", "plan", "--script", script)
     shell.run("ask", "walk", code=2)
     shell.run("ask", "walk", "--script", script, "-n", "0", code=2)
 

@@ -8,7 +8,7 @@ import branchlog
 from branchlog.errors import InvalidInput, NodeNotFound
 from branchlog.explore import Price, align, model_of, responder_of, spent, spent_by_model, text_diff
 
-TEXTS = st.text(st.sampled_from("ab c.\n\u00e9\U0001f600"), max_size=40)
+TEXTS = st.text(st.sampled_from("ab c_.\n\u00e9\u4eac\U0001f600"), max_size=40)
 
 
 @given(TEXTS, TEXTS)
@@ -29,6 +29,15 @@ def test_words_are_compared_and_not_letters():
         ("removed", "river"),
         ("added", "ridge"),
         ("same", ", slowly."),
+    ]
+
+
+def test_signs_of_languages_without_blanks_are_words():
+    assert [span.text for span in text_diff("\u6771\u4eac\u3078", "\u4eac\u90fd\u3078")] == [
+        "\u6771",
+        "\u4eac",
+        "\u90fd",
+        "\u3078",
     ]
 
 

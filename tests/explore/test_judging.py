@@ -139,6 +139,25 @@ def test_a_fork_of_the_conversation_does_not_take_verdicts_on_nodes_that_it_lack
     assert judgements(fork) == []
 
 
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.text(max_size=3),
+        lambda inner: (
+            st.lists(inner, max_size=2)
+            | st.dictionaries(st.sampled_from(["0.0", "0.1", "me", "at", "conversation", "trip"]), inner, max_size=3)
+        ),
+        max_leaves=8,
+    )
+)
+def test_metadata_of_any_shape_is_no_error(said):
+    chat = asked("a", "b")
+    chat.annotate("0.1", metadata={PREFERRED_TO: said})
+
+    assert {(each.winner, each.loser) for each in judgements(chat)} <= {("b", "a")}
+    prefer(chat, "0.0", "0.1", by="me")
+    assert ("a", "b") in pairs(judgements(chat))
+
+
 # Comparisons.
 
 
