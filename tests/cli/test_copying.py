@@ -66,7 +66,7 @@ def test_the_doctor_of_a_sound_store(walk):
     told = walk.out("doctor", str(walk.store))
 
     assert told.startswith(f"SQLite file at {walk.store}\n")
-    assert "abilities: durable, persistent, shared, snapshots, erases\n" in told
+    assert "abilities: durable, persistent, shared, snapshots, erases, drafts\n" in told
     assert "1 conversation in 1 namespace, 5 events\n" in told
     assert told.endswith("nothing wrong was found\n")
     assert walk.out("doctor") == told
