@@ -11,11 +11,15 @@ PAGE = Path(__file__).parents[2] / "docs/tutorial-backend.md"
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
+PLAIN = ["-q", "-p", "no:cacheprovider", "-p", "no:asyncio", "-W", "error"]
+"""Nothing there is async, and the plugin for it warns in a folder without a configuration."""
+
+
 def run(folder, *options):
     (folder / "test_json_log.py").write_text("\n".join(BLOCK.findall(PAGE.read_text())))
     (folder / "conftest.py").write_text('pytest_plugins = ["branchlog.testing.report"]\n')
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", *options],
+        [sys.executable, "-m", "pytest", *PLAIN, *options],
         cwd=folder,
         capture_output=True,
         text=True,
