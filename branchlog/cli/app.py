@@ -20,6 +20,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from branchlog.cli.asking import ask_command, rerun_command, unfinished_command
+from branchlog.cli.chat.command import chat_command
 from branchlog.cli.comparing import diff_command
 from branchlog.cli.copying import copy_command, doctor_command
 from branchlog.cli.demo import demo_command
@@ -196,6 +197,7 @@ for command in (
     say_command,
     add_command,
     edit_command,
+    chat_command,
     ask_command,
     rerun_command,
     unfinished_command,
