@@ -4,10 +4,11 @@ Layout (the stream's metadata say ``branchlog-layout`` 1; ``NAME`` is ``BRANCHLO
 
 stream ``NAME``
     ``NAME.commits.NAMESPACE.ID``  a message per commit; also one where only the catalog was put right, and at the end
-    one that says that the conversation was deleted. What stands in them is described in ``_nats_messages``
+    one that says that the conversation was deleted. What stands in them is described in ``_nats.messages``
     ``NAME.erased.NAMESPACE.ID``  a message per redaction, with commits as they are since
 stream ``NAME-snapshots``, made with the first snapshot; it may be deleted at any time
     ``NAME-snapshots.NAMESPACE.ID.VERSION``  a snapshot as MessagePack
+stream ``NAME-drafts``, see ``_nats.drafts``
 
 NAMESPACE and ID are the names as base64url behind an "n". The position of a commit is its sequence in the stream.
 
@@ -52,11 +53,12 @@ from branchlog.errors import (
     BackendError,
     BranchlogError,
     ConversationDeleted,
+    ConversationNotFound,
     CorruptLog,
     InvalidInput,
     LogClosed,
 )
-from branchlog.logs._nats_connection import (
+from branchlog.logs._nats.connection import (
     CONFLICT,
     HEADER_ROOM_BYTES,
     NO_STREAM,
@@ -68,8 +70,9 @@ from branchlog.logs._nats_connection import (
     Unanswered,
     parse_address,
 )
-from branchlog.logs._nats_messages import COMMIT as COMMIT_KIND
-from branchlog.logs._nats_messages import (
+from branchlog.logs._nats.drafts import Drafts
+from branchlog.logs._nats.messages import COMMIT as COMMIT_KIND
+from branchlog.logs._nats.messages import (
     DELETED,
     ENTRY,
     START,
@@ -89,11 +92,12 @@ from branchlog.logs._nats_messages import (
     stored_entry,
     token,
 )
-from branchlog.logs._nats_streams import LAYOUT, absent, limits, make, opened, snapshots_config
+from branchlog.logs._nats.streams import LAYOUT, absent, limits, make, opened, side_config
 from branchlog.logs.base import (
     Abilities,
     Append,
     Appended,
+    Draft,
     Entry,
     Erasure,
     Examination,
@@ -104,6 +108,7 @@ from branchlog.logs.base import (
     bare_entry,
     canonical,
     check_commit,
+    check_draft,
     check_name,
     erasable,
     order_value,
@@ -202,6 +207,7 @@ class NatsLog:
         self._prefix = f"{self._name}.commits.{token(namespace)}"
         self._erased = f"{self._name}.erased.{token(namespace)}"
         self._snapshots = f"{self._name}-snapshots"
+        self._drafts = Drafts(shared.server, namespace, shared.replicas)
 
     @classmethod
     async def connect(cls, url: str, *, namespace: str = "", create: bool = True, read_only: bool = False) -> NatsLog:
@@ -226,7 +232,8 @@ class NatsLog:
 
     @property
     def abilities(self) -> Abilities:
-        return Abilities(durable=True, persistent=True, shared=True, snapshots=True, erases=self._shared.replicas == 1)
+        erases = self._shared.replicas == 1
+        return Abilities(durable=True, persistent=True, shared=True, snapshots=True, erases=erases, drafts=True)
 
     def within(self, namespace: str) -> NatsLog:
         return NatsLog(self._shared, namespace)
@@ -563,6 +570,7 @@ class NatsLog:
         self._shared.known.pop((self.namespace, stream), None)
         self._shared.ids.pop((self.namespace, stream), None)
         await self._drop(stream)
+        await self._drafts.drop(stream)
         for subject in (f"{self._prefix}.{token(stream)}", f"{self._erased}.{token(stream)}"):
             last = await self._server.last(self._name, subject)
             if last is not None:
@@ -854,7 +862,8 @@ class NatsLog:
         if not await self._ends_at(stream, snapshot):
             return False
         if not self._shared.has_snapshots:
-            await make(self._server, snapshots_config(self._server, self._shared.replicas))
+            description = "snapshots of branchlog, which may be deleted"
+            await make(self._server, side_config(self._snapshots, description, self._shared.replicas))
             self._shared.has_snapshots = True
         body = _encode_snapshot(snapshot)
         self._check_size({}, body, stream)
@@ -888,6 +897,25 @@ class NatsLog:
         found = await self._snapshots_of(stream)
         await self._server.erase(self._snapshots, [each.sequence for each in found])
         return len(found)
+
+    # Drafts.
+
+    @_call
+    async def extend_draft(self, stream: str, draft: bytes, number: int, piece: bytes) -> None:
+        self._check_writable()
+        check_draft(draft, number)
+        if await self._end(stream) is None:
+            raise ConversationNotFound(stream)
+        await self._drafts.extend(stream, draft, number, piece)
+
+    @_call
+    async def drafts(self, stream: str) -> list[Draft]:
+        return [] if await self._end(stream) is None else await self._drafts.kept(stream)
+
+    @_call
+    async def drop_draft(self, stream: str, draft: bytes) -> bool:
+        self._check_writable()
+        return await self._end(stream) is not None and await self._drafts.drop(stream, draft)
 
     # What it is.
 

@@ -32,8 +32,9 @@ from branchlog.errors import (
     StoreNotFound,
     VersionConflict,
 )
-from branchlog.logs import _nats_connection, _nats_streams
 from branchlog.logs import nats as backend
+from branchlog.logs._nats import connection as nats_connection
+from branchlog.logs._nats import streams as nats_streams
 from branchlog.logs.base import Abilities, Append, AsyncLog, Entry, Erasure, Expected, Query
 from branchlog.logs.nats import NatsLog
 from branchlog.store import AsyncStore
@@ -41,8 +42,8 @@ from branchlog.testing import LogContract, LogMachine, StoreContract, bridged
 
 STREAMS = count()
 AT = 1_763_682_452_000_000
-THREE = Abilities(durable=True, persistent=True, shared=True, snapshots=True, erases=False)
-ONE = Abilities(durable=True, persistent=True, shared=True, snapshots=True, erases=True)
+THREE = Abilities(durable=True, persistent=True, shared=True, snapshots=True, erases=False, drafts=True)
+ONE = Abilities(durable=True, persistent=True, shared=True, snapshots=True, erases=True, drafts=True)
 
 
 @pytest.fixture(scope="session")
@@ -88,7 +89,7 @@ async def removed(cluster, *names):
 @asynccontextmanager
 async def connected(url):
     """The bare connection beneath a log, to do what a log does not."""
-    server = _nats_connection.Connection(_nats_connection.parse_address(url))
+    server = nats_connection.Connection(nats_connection.parse_address(url))
     await server.open()
     try:
         yield server
@@ -218,14 +219,14 @@ def test_what_is_no_address(url):
 
 
 def test_what_an_address_says():
-    address = _nats_connection.parse_address("nats://me:p%40ss@a:1,b:2,c:3?stream=CHATS&replicas=1&creds=/x/y.creds")
+    address = nats_connection.parse_address("nats://me:p%40ss@a:1,b:2,c:3?stream=CHATS&replicas=1&creds=/x/y.creds")
 
     assert address.servers == ["nats://a:1", "nats://b:2", "nats://c:3"]
     assert (address.stream, address.replicas) == ("CHATS", 1)
     assert address.options == {"user": "me", "password": "p@ss", "user_credentials": "/x/y.creds"}
     assert "p@ss" not in repr(address)
     assert "ss" not in address.place
-    assert _nats_connection.parse_address("nats://secret@a:1").options == {"token": "secret"}
+    assert nats_connection.parse_address("nats://secret@a:1").options == {"token": "secret"}
 
 
 def test_no_server_there():
@@ -551,7 +552,7 @@ def test_pages_of_a_long_conversation(url_alone, monkeypatch):
 
 def test_a_commit_comes_again_after_the_servers_have_forgotten_it(url, monkeypatch):
     """The first answer comes again, whatever is expected, and nothing is stored twice."""
-    monkeypatch.setattr(_nats_streams, "DUPLICATES_SECONDS", 0.1)
+    monkeypatch.setattr(nats_streams, "DUPLICATES_SECONDS", 0.1)
 
     async def work():
         async with opened(url) as log:
@@ -575,11 +576,11 @@ async def forgotten(server):
     """Wait until the servers take a message of an id that they had before; unanswered until then."""
     subject, headers = f"{server.address.stream}.erased.none", {"Nats-Msg-Id": "probe"}
     if json.loads(await server.ask(subject, b"", headers)).get("duplicate"):
-        raise _nats_connection.Unanswered("not forgotten yet")
+        raise nats_connection.Unanswered("not forgotten yet")
     await asyncio.sleep(0.15)
     answer = json.loads(await server.ask(subject, b"", headers))
     if answer.get("duplicate"):
-        raise _nats_connection.Unanswered("not forgotten yet")
+        raise nats_connection.Unanswered("not forgotten yet")
 
 
 def test_an_answer_that_is_lost(cluster, url):
@@ -1039,8 +1040,8 @@ def test_all_servers_are_killed_10_times():
 def test_nobody_answers(monkeypatch):
     """After a bounded time it is an error of the backend, and the same commit may be sent again."""
     monkeypatch.setattr(backend, "RETRY_SECONDS", 0.2)
-    monkeypatch.setattr(_nats_connection, "RETRY_SECONDS", 0.2)
-    monkeypatch.setattr(_nats_connection, "REQUEST_SECONDS", 0.2)
+    monkeypatch.setattr(nats_connection, "RETRY_SECONDS", 0.2)
+    monkeypatch.setattr(nats_connection, "REQUEST_SECONDS", 0.2)
     cluster = Cluster(1).start()
 
     async def work():
@@ -1114,5 +1115,5 @@ def test_a_group_of_which_one_has_no_answer(url, monkeypatch):
 
 
 def test_every_error_is_ours(url):
-    assert issubclass(_nats_connection.Unanswered, BranchlogError)
-    assert issubclass(_nats_connection.Refused, BackendError)
+    assert issubclass(nats_connection.Unanswered, BranchlogError)
+    assert issubclass(nats_connection.Refused, BackendError)

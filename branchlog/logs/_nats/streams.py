@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from branchlog.errors import BackendError, CorruptLog, NotAStore, SchemaVersionError, StoreNotFound
-from branchlog.logs._nats_connection import NAME_IN_USE, NO_PLACE, NO_STREAM, Connection, Refused
+from branchlog.logs._nats.connection import NAME_IN_USE, NO_PLACE, NO_STREAM, Connection, Refused
 
 LAYOUT = 1
 LAYOUT_KEY = "branchlog-layout"
@@ -83,11 +83,11 @@ def _log_config(server: Connection, replicas: int) -> dict[str, Any]:
     }
 
 
-def snapshots_config(server: Connection, replicas: int) -> dict[str, Any]:
-    name = f"{server.address.stream}-snapshots"
+def side_config(name: str, description: str, replicas: int) -> dict[str, Any]:
+    """A stream beside the log's own, with one message a subject."""
     return {
         "name": name,
-        "description": "snapshots of branchlog, which may be deleted",
+        "description": description,
         "subjects": [f"{name}.>"],
         "storage": "file",
         "num_replicas": replicas,
