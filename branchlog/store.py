@@ -6,12 +6,11 @@ The face only: what a store does is written once, in ``_steps``.
 from __future__ import annotations
 
 import os
-import re
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, Self
 
 from branchlog import _steps
 from branchlog._core.codec import Application, Codec
@@ -33,10 +32,9 @@ from branchlog._steps import (
     run_async,
 )
 from branchlog.conversation import Clock, Conversation, NodeLike
-from branchlog.errors import InvalidInput, LogClosed
+from branchlog.errors import LogClosed
+from branchlog.logs.addresses import Durability, Place
 from branchlog.logs.base import Abilities, AsyncLog, Log
-
-Durability: TypeAlias = Literal["full", "relaxed"]
 
 
 class Store:
@@ -362,34 +360,30 @@ def open(
     clock: Clock | None = None,
     application: Application | None = None,
 ) -> Store:
-    """Open the store at an address: a path or ``sqlite:PATH`` for one SQLite file, ``memory:`` for none.
+    """Open the store at an address: a path for one SQLite file, ``files:PATH`` for a folder of JSON Lines.
 
-    A file that is not there is made, unless ``create`` is false; ``read_only`` leaves every byte as it is.
-    ``durability="relaxed"`` saves without waiting for the disk: a power loss may take the last commits, a crash of
-    the program takes none. ``clock`` gives the time of events; ``application`` takes the metadata of an application
-    up to its present version when it is read.
+    Or ``memory:`` for none, ``postgresql://...``, ``nats://...``, and ``s3://...`` and its kin for object storage: see
+    ``branchlog.logs.addresses``; what is served by others needs an extra. A store that is not there is made, unless
+    ``create`` is false; ``read_only`` leaves every byte as it is. For files, ``durability="relaxed"`` saves without
+    waiting for the disk: a power loss may take the last commits, a crash of the program takes none. ``clock`` gives the
+    time of events; ``application`` takes the metadata of an application up to its present version when it is read.
 
     Raises ``InvalidInput`` for an address that leads nowhere, ``StoreNotFound``, ``NotAStore``, ``SchemaVersionError``,
     ``CorruptLog`` and ``BackendError``.
     """
-    return Store(
-        _open_log(address, namespace, durability, create=create, read_only=read_only),
-        clock=clock,
-        application=application,
-    )
+    place = Place(address=address, namespace=namespace, durability=durability, create=create, read_only=read_only)
+    return Store(place.blocking(), clock=clock, application=application)
 
 
 class Opening:
     """A store about to be opened: await it, or enter it with ``async with``."""
 
-    def __init__(self, opened: Callable[[], AsyncStore]) -> None:
+    def __init__(self, opened: Callable[[], Coroutine[Any, Any, AsyncStore]]) -> None:
         self._opened = opened
         self._store: AsyncStore | None = None
 
     def __await__(self) -> Generator[Any, None, AsyncStore]:
-        import asyncio
-
-        return asyncio.to_thread(self._opened).__await__()
+        return self._opened().__await__()
 
     async def __aenter__(self) -> AsyncStore:
         self._store = await self
@@ -416,39 +410,9 @@ def open_async(
 
     ``async with branchlog.open_async("chats.db") as store: ...``
     """
+    place = Place(address=address, namespace=namespace, durability=durability, create=create, read_only=read_only)
 
-    def opened() -> AsyncStore:
-        from branchlog.logs.bridges import AsyncBridge
-
-        log = AsyncBridge(_open_log(address, namespace, durability, create=create, read_only=read_only))
-        return AsyncStore(log, clock=clock, application=application)
+    async def opened() -> AsyncStore:
+        return AsyncStore(await place.awaited(), clock=clock, application=application)
 
     return Opening(opened)
-
-
-_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):(?://(?=/|$))?", re.ASCII)
-
-
-def _open_log(
-    address: str | os.PathLike[str], namespace: str, durability: Durability, *, create: bool, read_only: bool
-) -> Log:
-    if durability not in ("full", "relaxed"):
-        raise InvalidInput(f"durability is 'full' or 'relaxed', not {durability!r}")
-    if not isinstance(address, str | os.PathLike):
-        raise InvalidInput(f"an address is a path or a text such as 'sqlite:chats.db', not {address!r}")
-    text = os.fspath(address)
-    if not text or "\0" in text:
-        raise InvalidInput("an address is a path or a text such as 'sqlite:chats.db', not an empty one or one with NUL")
-    scheme = _SCHEME.match(text) if isinstance(address, str) else None
-    if scheme is None or scheme[1] == "sqlite":
-        from branchlog.logs.sqlite import SqliteLog
-
-        path = text if scheme is None else text[scheme.end() :]
-        return SqliteLog(path, namespace=namespace, durability=durability, create=create, read_only=read_only)
-    if scheme[1] == "memory" and scheme.end() == len(text):
-        from branchlog.logs.memory import MemoryLog
-
-        return MemoryLog(namespace)
-    raise InvalidInput(
-        f"no backend for {text!r}; there are: a path, sqlite:PATH, memory: (for a path with a colon, ./{text})"
-    )

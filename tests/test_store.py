@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import gc
 import random
+import subprocess
+import sys
 import threading
 import time
 from datetime import UTC, datetime
@@ -752,3 +754,52 @@ def test_a_path_behind_a_snapshot_is_read_in_few_reads(batch):
 
         assert [message.content for message in chat.messages()] == said
         assert log.reads - opened <= 8
+
+
+# Addresses.
+
+
+def test_a_folder_of_files_is_a_store(tmp_path):
+    with branchlog.open(f"files:{tmp_path}/chats") as store:
+        store.save(store.create("trip", title="Kyoto"))
+    with branchlog.open(f"files:{tmp_path}/chats", create=False, read_only=True) as store:
+        assert store.load("trip").title == "Kyoto"
+
+
+async def test_a_folder_of_objects_is_a_store_in_both_colours(tmp_path):
+    async with branchlog.open_async(f"file://{tmp_path}/objects") as store:
+        await store.save(await store.create("trip", title="Kyoto"))
+    with await asyncio.to_thread(branchlog.open, f"file://{tmp_path}/objects") as store:
+        assert store.load("trip").title == "Kyoto"
+
+
+@pytest.mark.parametrize(
+    "address", ["postgresql://localhost/x", "nats://localhost", "s3://bucket/x", "file:///nowhere/at/all"]
+)
+def test_durability_is_for_files(address):
+    with pytest.raises(branchlog.InvalidInput, match="the server decides"):
+        branchlog.open(address, durability="relaxed")
+
+
+@pytest.mark.parametrize(
+    ("address", "extra", "missing"),
+    [
+        ("postgresql://localhost/x", "postgres", "asyncpg"),
+        ("nats://localhost", "nats", "nats"),
+        ("s3://bucket/x", "objects", "obstore"),
+    ],
+)
+def test_a_missing_extra_is_named(tmp_path, address, extra, missing):
+    """As where the client library is not installed: its import fails."""
+    code = f"""
+import sys
+sys.modules[{missing!r}] = None
+import branchlog
+try:
+    branchlog.open({address!r})
+except branchlog.InvalidInput as error:
+    print(error)
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+    assert f"pip install 'branchlog[{extra}]'" in said
