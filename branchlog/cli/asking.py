@@ -27,7 +27,7 @@ from branchlog.cli.output import (
     write_lines,
 )
 from branchlog.cli.reading import node_json
-from branchlog.cli.responders import responder_options, responders_of
+from branchlog.cli.responders import close_all, responder_options, responders_of
 from branchlog.cli.writing import on_conversation, optional_node, tell
 from branchlog.errors import ResponderError
 
@@ -52,6 +52,14 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     import asyncio
 
     return asyncio.run(work)
+
+
+async def closing(work: Coroutine[Any, Any, T], responders: Sequence[Responder]) -> T:
+    """Wait for its end, and close the connections of those who were asked; ``Any`` is that of coroutines."""
+    try:
+        return await work
+    finally:
+        await close_all(responders)
 
 
 @on_conversation("ask", example="ask 0193 -n 3 --model llama3.2 --base-url http://localhost:11434/v1")
@@ -91,7 +99,7 @@ def ask_command(
             asked = one(awaited(store), chat, responders[0], question, cursor, echoed=echoed)
         else:
             asked = all_of(awaited(store), chat, responders, question)
-        attempts = run(telling(asked, chat, quiet=as_json, shown=echoed))
+        attempts = run(closing(telling(asked, chat, quiet=as_json, shown=echoed), responders))
     if as_json:
         write_json({"under": question.id, "attempts": [attempt_json(attempt) for attempt in attempts]})
     if all(attempt.error is not None for attempt in attempts):
@@ -233,7 +241,8 @@ def rerun_command(
     with existing(place) as store:
         chat = store.load(conversation_id(store, conversation))
         end = chat.node(node, cursor=cursor)
-        attempts = run(telling(again(awaited(store), chat, responders, end), chat, quiet=as_json))
+        asked = again(awaited(store), chat, responders, end)
+        attempts = run(closing(telling(asked, chat, quiet=as_json), responders))
     if as_json:
         write_json([attempt_json(attempt) for attempt in attempts])
     if all(attempt.error is not None for attempt in attempts):

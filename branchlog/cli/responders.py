@@ -6,7 +6,7 @@ What asks is imported where it is used: it takes longer than all else that a com
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -111,3 +111,11 @@ def scripted(script: Path, pause_seconds: float) -> Responder:
     except OSError as error:
         raise Refused(f"cannot read {script}: {error.strerror}") from error
     return Scripted.from_text(text, name=script.stem, pause_seconds=pause_seconds)
+
+
+async def close_all(responders: Iterable[Responder]) -> None:
+    """Close the connections of those that have such, in the event loop in which they were asked."""
+    for responder in dict.fromkeys(responders):
+        close = getattr(responder, "close", None)
+        if close is not None:
+            await close()

@@ -4,11 +4,13 @@ import asyncio
 import json
 import os
 import pty
+import signal
 import socket
 import subprocess
 import sys
 
 import pytest
+from explore.endpoint_server import TEXT, in_a_thread
 
 import branchlog
 from branchlog.cli import asking, drawing
@@ -176,6 +178,45 @@ async def test_an_interrupted_reply_is_kept_as_far_as_it_came():
             await task
 
         assert [message.text for message in (await store.load("walk")).messages()] == ["Where?", "Along"]
+
+
+@pytest.fixture
+def endpoint():
+    with in_a_thread() as server:
+        yield server
+
+
+def test_models_at_temperatures_are_asked_over_the_wire(question, endpoint):
+    question.run("edit", "walk", "0", "Where to?")
+    args = ("--base-url", endpoint.base_url, "--model", "plain", "--model", "echo")
+    found = question.json("ask", "walk", *args, "--temperature", "0", "--temperature", "1.5")
+    texts = {each["responder"]: each["node"]["message"]["content"] for each in found["attempts"]}
+
+    assert texts["plain at 0.0"] == texts["plain at 1.5"] == TEXT
+    assert texts["echo at 0.0"].split() == ["You", "said:", "Where", "to?"]
+    assert sorted(request.body["temperature"] for request in endpoint.of("plain")) == [0.0, 1.5]
+    assert "9 tokens in, 12 out" in question.out("diff", "walk", "1.0", "1.1", "1.2", "1.3")
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_an_interruption_keeps_what_has_come_of_one_and_what_is_complete_of_several(question, endpoint, several):
+    command = [sys.executable, "-m", "branchlog", "--store", str(question.store), "ask", "walk"]
+    command += ["--base-url", endpoint.base_url, "--model", "held", *(["--model", "plain"] if several else [])]
+    main, other = pty.openpty()
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=other, stderr=subprocess.PIPE) as process:
+        written = b""
+        while (b"castle" if several else b"first, ") not in written:
+            written += os.read(main, 65536)
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read().decode()
+    os.close(main)
+    os.close(other)
+    (node,) = question.json("show", "walk", "0")["nodes"][1:]
+
+    assert (process.returncode, said) == (130, "interrupted\n")
+    assert node["message"]["content"] == (TEXT if several else "What comes first, ")
+    assert node["metadata"]["reply"]["reason"] == ("stop" if several else "cancelled")
+    assert question.json("unfinished", "walk") == []
 
 
 # What was left.
