@@ -122,13 +122,25 @@ def counted(reports: Sequence[FileReport]) -> str:
         "grown": sum(report.grown for report in reports),
         "unchanged": sum(report.unchanged for report in reports),
         "skipped": sum(len(report.skipped) for report in reports),
-        "repairs": sum(len(report.repairs) for report in reports),
-        "files not read": sum(report.error is not None for report in reports),
-        "other files left out": sum(report.left_out is not None for report in reports),
     }
+    things = {
+        "repair": sum(len(report.repairs) for report in reports),
+        "file not read": sum(report.error is not None for report in reports),
+        "other file left out": sum(report.left_out is not None for report in reports),
+    }
+    told = [f"{number:,} {what}" for what, number in numbers.items() if number]
+    told += [several(number, what) for what, number in things.items() if number]
     total = sum(report.conversations for report in reports)
     nodes = sum(report.nodes for report in reports)
     aside = sum(report.kept_aside for report in reports)
-    told = ", ".join(f"{number:,} {what}" for what, number in numbers.items() if number) or "nothing in it"
     kept = f"; {aside:,} with their original content in metadata" if aside else ""
-    return f"{total:,} conversation{'' if total == 1 else 's'} ({told}), {nodes:,} new nodes{kept}"
+    became = ", ".join(told) or "nothing in it"
+    return f"{several(total, 'conversation')} ({became}), {several(nodes, 'new node')}{kept}"
+
+
+def several(number: int, what: str) -> str:
+    """So many of a thing: its first noun is the one that is counted."""
+    if number == 1:
+        return f"1 {what}"
+    noun = next(word for word in ("conversation", "repair", "file", "node") if word in what.split())
+    return f"{number:,} {what.replace(noun, noun + 's', 1)}"
