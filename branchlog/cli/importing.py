@@ -21,7 +21,7 @@ from rich.text import Text
 
 from branchlog import Store
 from branchlog.cli.options import Place, json_option, place_options
-from branchlog.cli.output import console, is_terminal, one_line, shortened, write_json, write_lines
+from branchlog.cli.output import console, is_terminal, one_line, several, shortened, write_json, write_lines
 from branchlog.exchange import FileReport, found_at, report_on
 from branchlog.intake import Source
 
@@ -123,24 +123,16 @@ def counted(reports: Sequence[FileReport]) -> str:
         "unchanged": sum(report.unchanged for report in reports),
         "skipped": sum(len(report.skipped) for report in reports),
     }
-    things = {
-        "repair": sum(len(report.repairs) for report in reports),
-        "file not read": sum(report.error is not None for report in reports),
-        "other file left out": sum(report.left_out is not None for report in reports),
-    }
     told = [f"{number:,} {what}" for what, number in numbers.items() if number]
-    told += [several(number, what) for what, number in things.items() if number]
+    for what, plural, number in (
+        ("repair", "repairs", sum(len(report.repairs) for report in reports)),
+        ("file not read", "files not read", sum(report.error is not None for report in reports)),
+        ("other file left out", "other files left out", sum(report.left_out is not None for report in reports)),
+    ):
+        told += [several(number, what, plural)] if number else []
     total = sum(report.conversations for report in reports)
     nodes = sum(report.nodes for report in reports)
     aside = sum(report.kept_aside for report in reports)
     kept = f"; {aside:,} with their original content in metadata" if aside else ""
     became = ", ".join(told) or "nothing in it"
     return f"{several(total, 'conversation')} ({became}), {several(nodes, 'new node')}{kept}"
-
-
-def several(number: int, what: str) -> str:
-    """So many of a thing: its first noun is the one that is counted."""
-    if number == 1:
-        return f"1 {what}"
-    noun = next(word for word in ("conversation", "repair", "file", "node") if word in what.split())
-    return f"{number:,} {what.replace(noun, noun + 's', 1)}"
