@@ -50,7 +50,8 @@ def test_importing_branchlog_loads_no_backend_and_nothing_optional():
 
     assert "branchlog.conversation" in loaded
     assert [name for name in loaded if name.partition(".")[0] in HEAVY] == []
-    assert [name for name in loaded if name.startswith("branchlog.logs.")] == ["branchlog.logs.base"]
+    ours = [name for name in loaded if name.startswith("branchlog.logs.")]
+    assert ours == ["branchlog.logs.addresses", "branchlog.logs.base"]
     for shell in ("cli", "formats", "testing"):
         assert [name for name in loaded if name.startswith(f"branchlog.{shell}.")] == []
 
