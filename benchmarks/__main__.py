@@ -12,23 +12,14 @@ from types import ModuleType
 
 from benchmarks.measure import Figure, surroundings
 
-WORKLOADS = (
-    "saving",
-    "ageing",
-    "loading",
-    "large",
-    "looking-back",
-    "snapshots",
-    "path",
-    "together",
-    "importing",
-    "formats",
-    "files",
-    "objects",
-    "postgres",
-    "nats",
-)
-"""Each is a module of this package with a function ``run``, imported when it is run: some need an extra."""
+CORE = ("saving", "ageing", "loading", "large", "looking-back", "snapshots", "path", "together", "importing")
+"""What is run if nothing is named: it needs nothing but branchlog, and a minute and a half."""
+
+NAMED = ("formats", "explore", "files", "objects", "postgres", "nats")
+"""What is run by its name only: it takes long, or starts servers, and needs the extra ``dev``.
+
+Each workload is a module of this package with a function ``run``, imported when it is run.
+"""
 
 
 def _module(name: str) -> ModuleType:
@@ -42,7 +33,7 @@ def main() -> None:
         for name, value in around.items():
             print(f"{name:12} {value}")
         figures = []
-        for name in arguments.only or WORKLOADS:
+        for name in arguments.only or CORE:
             module = _module(name)
             print(f"\n{name}: {module.__name__}")
             with tempfile.TemporaryDirectory(dir=folder) as own:
@@ -58,7 +49,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds and smaller sizes: does it run at all")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    parser.add_argument("--only", action="append", choices=WORKLOADS, help="only this workload; may be given again")
+    parser.add_argument("--only", action="append", choices=(*CORE, *NAMED), help="only this workload; may be given again")
     parser.add_argument("--folder", type=Path, help="where the stores are made; the disk that is measured")
     return parser.parse_args()
 
