@@ -49,7 +49,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds and smaller sizes: does it run at all")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    parser.add_argument("--only", action="append", choices=(*CORE, *NAMED), help="only this workload; may be given again")
+    parser.add_argument("--only", action="append", choices=(*CORE, *NAMED), help="this workload; may be given again")
     parser.add_argument("--folder", type=Path, help="where the stores are made; the disk that is measured")
     return parser.parse_args()
 

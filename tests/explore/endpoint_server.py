@@ -405,10 +405,11 @@ class EndpointServer:
         self.requests = []
         self.left = asyncio.Event()
         self.going = asyncio.Event()
-        self._server = None
+        self._server = self._loop = None
         self._tasks = set()
 
     async def __aenter__(self):
+        self._loop = asyncio.get_running_loop()
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         return self
 
@@ -428,8 +429,8 @@ class EndpointServer:
         return [each for each in self.requests if each.body.get("model") == model]
 
     def go(self):
-        """Let the replies that are held go on."""
-        self.going.set()
+        """Let the replies that are held go on; from any thread."""
+        self._loop.call_soon_threadsafe(self.going.set)
 
     async def seen_by_client(self):
         """Give what was written the time to arrive, since a reset takes back what has not: nothing tells when."""

@@ -37,18 +37,14 @@ COMMANDS = {
         Command("alternatives", "[N]", "ask for N more replies to the last question, 3 if not said", "number", most=1),
         Command("next", "", "go to the next alternative"),
         Command("prev", "", "go to the alternative before"),
-        Command(
-            "edit", "[TEXT]", "say the last question otherwise; without TEXT it comes back to be changed", most=None
-        ),
+        Command("edit", "[TEXT]", "say the last question otherwise; alone: change it", most=None),
         Command("regenerate", "", "have the last question answered again"),
         Command("back", "[N]", "go back to before the last question, or the last N", "number", most=1),
         Command("undo", "", "go back to where you were before"),
         Command("redo", "", "take the last undo back"),
-        Command("tree", "", "see the whole tree, and go somewhere in it by the arrow keys", looks=True),
+        Command("tree", "", "see the whole tree, and go about in it by arrow keys", looks=True),
         Command("goto", "EXPR", "go to a node: an id, a label, @~2, @{5}", "node", 1, None),
-        Command(
-            "at", "[TIME]", "look at it as it was at a time or version; without TIME come back", most=None, looks=True
-        ),
+        Command("at", "[TIME]", "look at it as it was at a time or version; alone: back", most=None, looks=True),
         Command("compare", "[A [B]]", "compare alternatives, or the ways to two nodes", "node", most=None, looks=True),
         Command("rate", "N [NODE]", "rate a reply, from 1 to 5", "rating", 1, 2),
         Command("label", "[NAME [NODE]]", "label a node; without NAME the label is taken away", most=2),

@@ -532,10 +532,11 @@ class Talk:
         rows = helping()
         wide = max(len(usage) for usage, _ in rows)
         lines = [Text(f"{usage:<{wide}}  ", style="cyan").append(about, "default") for usage, about in rows]
-        keys = "Enter sends, Alt-Enter or Ctrl-J begins a new line, Tab completes, Ctrl-C stops a reply and keeps it."
-        self.screen.lines(
-            [*lines, Text(keys, style="dim"), Text("//text says what begins with a stroke.", style="dim")]
+        keys = (
+            "Enter sends, Alt-Enter or Ctrl-J begins a new line, Tab completes.",
+            "Ctrl-C stops a reply and keeps it. //text says what begins with a stroke.",
         )
+        self.screen.lines([*lines, *(Text(line, style="dim") for line in keys)])
 
     async def _quit(self, _asked: Asked) -> Outcome:
         return Outcome(leave=True)

@@ -225,6 +225,7 @@ def _unechoed() -> Iterator[None]:
     quiet = termios.tcgetattr(descriptor)
     quiet[0] &= ~termios.ICRNL
     quiet[3] &= ~(termios.ECHO | termios.ICANON)
+    quiet[3] |= termios.NOFLSH  # else Ctrl-C would take away what was typed before it
     termios.tcsetattr(descriptor, termios.TCSADRAIN, quiet)
     try:
         yield
