@@ -20,6 +20,11 @@ class Screen(pyte.HistoryScreen):
     """A screen that also has an alternate one, which pyte leaves out."""
 
     before = None
+    answer = None
+
+    def write_process_input(self, data):
+        """What a terminal answers when it is asked where the cursor is."""
+        self.answer(data)
 
     def set_mode(self, *modes, **options):
         if ALTERNATE in modes and options.get("private"):
@@ -47,6 +52,7 @@ class Terminal:
         self.process = pexpect.spawn(
             sys.executable, [*command, *args], env=given, dimensions=(lines, columns), echo=False
         )
+        self.screen.answer = self.process.send
 
     def __enter__(self):
         return self
@@ -62,8 +68,6 @@ class Terminal:
         except pexpect.EOF:
             return False
         self.raw += some
-        if b"\x1b[6n" in some:  # where is the cursor? a terminal answers
-            self.process.send(f"\x1b[{self.screen.cursor.y + 1};{self.screen.cursor.x + 1}R")
         self.stream.feed(some)
         return True
 
