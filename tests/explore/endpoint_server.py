@@ -151,6 +151,17 @@ async def echo(to):
 
 
 @kind
+async def paced(to):
+    """As ``echo``, a word every 5 milliseconds, as models do: 200 a second."""
+    last = to.request.body["messages"][-1]["content"]
+    await to.begin()
+    for word in ("You said: ", *(word + " " for word in last.split())):
+        await asyncio.sleep(0.005)
+        await to.say(word)
+    await to.end()
+
+
+@kind
 async def held(to):
     """Says something, and the rest when the server is told ``go``."""
     await to.begin()
