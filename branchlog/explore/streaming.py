@@ -140,8 +140,9 @@ class Streaming:
         return "".join(self._parts)
 
     async def __aenter__(self) -> Self:
-        async with lock_of(self.chat):
-            await self._store.save(self.chat)
+        if self.chat.pending:  # else the first token would wait for a thread that has nothing to do
+            async with lock_of(self.chat):
+                await self._store.save(self.chat)
         self._draft.begin()
         return self
 
