@@ -166,7 +166,7 @@ def findings_told(found: Findings, *, deep: bool) -> Iterator[Text]:
     lacks = [f"not {name}" for name, can in found.abilities.items() if not can]
     yield Text(f"  abilities: {', '.join([*can, *lacks])}")
     for name, value in found.examined.facts.items():
-        yield Text(f"  {one_line(name)}: {f'{value:,}' if type(value) is int else one_line(str(value))}")
+        yield Text(f"  {one_line(name)}: {fact_told(value)}")
     count = several(sum(found.conversations.values()), "conversation")
     yield Text(f"  {count} in {several(len(found.conversations), 'namespace')}, {several(found.events, 'event')}")
     for problem in found.examined.problems:
@@ -194,3 +194,10 @@ def findings_json(found: Findings, *, deep: bool) -> dict[str, Any]:
         "verified": found.verified if deep else None,
         "bad": [{"namespace": namespace, **verdict.to_json()} for namespace, verdict in found.bad],
     }
+
+
+def fact_told(value: float | str | bool) -> str:
+    """A figure or a setting, as people read it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else one_line(str(value)) or "none"

@@ -292,7 +292,8 @@ class Connection:
     @property
     def server_version(self) -> str:
         """The version of the server at the other end."""
-        return str(self._client.connected_server_version)
+        version = self._client.connected_server_version
+        return f"{version.major}.{version.minor}.{version.patch}"
 
     async def ask(self, subject: str, body: bytes = b"", headers: dict[str, str] | None = None) -> bytes:
         """One request, one answer, one try. Raises ``Unanswered``."""
