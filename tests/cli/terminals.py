@@ -113,7 +113,10 @@ class Terminal:
 
     def resize(self, columns, lines):
         self.process.setwinsize(lines, columns)
+        gone = max(self.screen.lines - lines, 0)
         self.screen.resize(lines, columns)
+        self.screen.cursor.y = max(self.screen.cursor.y - gone, 0)  # the lines went away at the top
+        self.screen.ensure_hbounds()
 
     def ended(self):
         """Wait for the end; the exit code."""

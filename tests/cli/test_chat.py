@@ -200,7 +200,7 @@ async def test_alternatives_are_gone_through_with_their_places():
     await chat("/next")
     assert chat.screen.problems == ["this is the last of 3"]
     assert "2/3" in await chat("/prev")
-    assert chat.talk.status().endswith("0.1 2/3 · script")
+    assert chat.talk.status() == "0.1 2/3 · script · walk"
     assert chat.saved.cursor.id == "0.1"
     assert "{+" in await chat("/compare")
 
@@ -501,7 +501,7 @@ def test_the_tree_is_gone_about_in_by_arrow_keys(place):
         terminal.type("/tree", "Esc leaves")
         terminal.send("\x1b[D\x1b[D")  # left: to the reply before
         terminal.send("\r")
-        terminal.until(lambda text: "Esc leaves" not in text and "· 0.0 ·" in text)
+        terminal.until(lambda text: "Esc leaves" not in text and "\n0.0 · script" in text)
         terminal.type("/tree", "Esc leaves")
         terminal.send("\x1b[A\x1b")
         terminal.until(lambda text: "Esc leaves" not in text)

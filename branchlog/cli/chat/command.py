@@ -69,6 +69,8 @@ def chat_command(
     with opened(place, conversation, system, title) as (store, chat):
         if cursor not in chat.cursors:
             chat.new_cursor(cursor, "@")
+            if chat.saved_version:
+                store.save(chat)
         code = chatting(store, chat, responders, cursor, make, terminal=terminal)
     context.exit(code)
 

@@ -140,12 +140,12 @@ class Talk:
     def status(self) -> str:
         """Where one is, on one line."""
         here = self.here
-        parts = [one_line(self.chat.title or self.chat.id), short_name(here)]
-        parts[1] += f" {numbered(here)}" if here.position.of > 1 else ""
-        parts.append(one_line(", ".join(each.name for each in self.responders)))
+        parts = [short_name(here) + (f" {numbered(here)}" if here.position.of > 1 else "")]
         parts += [f"editing {self.editing}"] if self.editing is not None else []
         parts += [f"as it was at {_when(self.moment)}: /at comes back"] if self.moment is not None else []
-        return " · ".join(parts)
+        parts.append(", ".join(each.name for each in self.responders))
+        parts.append(self.chat.title or self.chat.id)
+        return one_line(" · ".join(parts))
 
     async def opening(self) -> list[Text]:
         """What is shown at the beginning: the end of the conversation, and what was left unfinished."""

@@ -13,6 +13,7 @@ import sys
 import termios
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 
 import click
 from prompt_toolkit import PromptSession
@@ -119,7 +120,7 @@ def _columns() -> int:
 
 async def _typed(talk: Talk, prompting: PromptSession[str], prefill: str) -> str | None:
     """What is typed at the prompt; None where somebody leaves. What others say meanwhile is shown above it."""
-    async with _looking(talk, prompting):
+    async with _looking(talk):
         try:
             return await prompting.prompt_async(default=prefill, handle_sigint=False)
         except EOFError:
@@ -127,28 +128,30 @@ async def _typed(talk: Talk, prompting: PromptSession[str], prefill: str) -> str
 
 
 @asynccontextmanager
-async def _looking(talk: Talk, prompting: PromptSession[str]) -> AsyncIterator[None]:
+async def _looking(talk: Talk) -> AsyncIterator[None]:
     """Show what others say, above the prompt, for as long as it is there."""
-    watching = asyncio.ensure_future(_watch(talk, prompting))
+    over = asyncio.Event()
+    watching = asyncio.ensure_future(_watch(talk, over))
     try:
         yield
     finally:
-        watching.cancel()
-        with suppress(asyncio.CancelledError):
-            await watching
+        over.set()  # and not cancelled: what it has found already is to be shown
+        await watching
 
 
-async def _watch(talk: Talk, prompting: PromptSession[str]) -> None:
-    while True:
-        await asyncio.sleep(LOOK_SECONDS)
+async def _watch(talk: Talk, over: asyncio.Event) -> None:
+    told = ""
+    while not over.is_set():
+        with suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), LOOK_SECONDS)
         try:
-            lines = await asyncio.shield(talk.look())
+            lines, problem = await talk.look(), ""
         except BranchlogError as error:
-            lines = [Text(f"error: {one_line(str(error))}", style="red")]
-        if lines and prompting.app.is_running:
-            shown = lines
-            await run_in_terminal(lambda shown=shown: write_lines(shown))  # type: ignore[misc]
-            prompting.app.invalidate()
+            problem = one_line(str(error))
+            lines = [] if problem == told else [Text(f"error: {problem}", style="red")]
+        told = problem
+        if lines:
+            await run_in_terminal(partial(write_lines, lines))
 
 
 def _keys() -> KeyBindings:
