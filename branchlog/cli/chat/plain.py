@@ -11,7 +11,7 @@ from rich.text import Text
 
 from branchlog.cli.chat.talk import Talk
 from branchlog.cli.finding import Refused
-from branchlog.cli.output import is_terminal, note, write_lines
+from branchlog.cli.output import harmless, is_terminal, note, write_lines
 
 
 class PlainScreen:
@@ -36,14 +36,17 @@ def run_plain(talk: Talk) -> int:
     An interruption ends it, and keeps what had come of a reply.
     """
     with asyncio.Runner() as runner:
-        for line in _lines():
-            outcome = runner.run(talk.take(line))
-            if outcome.pick:
-                write_lines(_drawn(talk))
-            if outcome.leave:
-                break
-            if outcome.prefill and talk.editing is not None:
-                click.echo(outcome.prefill)
+        try:
+            for line in _lines():
+                outcome = runner.run(talk.take(line))
+                if outcome.pick:
+                    write_lines(_drawn(talk))
+                if outcome.leave:
+                    break
+                if talk.editing is not None:
+                    click.echo(harmless(outcome.prefill))
+        finally:
+            runner.run(talk.close())
     return 1 if talk.failures else 0
 
 

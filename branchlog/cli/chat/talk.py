@@ -541,6 +541,12 @@ class Talk:
     async def _quit(self, _asked: Asked) -> Outcome:
         return Outcome(leave=True)
 
+    async def close(self) -> None:
+        """Close the connections of those who answered."""
+        for responder in {id(each): each for responders in self._models.values() for each in responders}.values():
+            if (close := getattr(responder, "close", None)) is not None:
+                await close()
+
     # What others do.
 
     async def look(self) -> list[Text]:

@@ -70,22 +70,25 @@ class TerminalScreen:
 async def run_terminal(talk: Talk) -> None:
     """Talk until somebody leaves."""
     write_lines(await talk.opening())
-    prompting: PromptSession[str] = _prompting(talk)
-    prefill = ""
-    with _stoppable(talk):
-        while True:
-            text = await _typed(talk, prompting, prefill)
-            if text is None:
-                break
-            with _unechoed():
-                outcome = await talk.take(_whole(text))
-                while outcome.pick:
-                    outcome = await _picked(talk)
-            if outcome.leave:
-                break
-            prefill = outcome.prefill
+    try:
+        with _stoppable(talk):
+            await _talking(talk, _prompting(talk))
+    finally:
+        await talk.close()
     if talk.chat.saved_version:
         write_lines([Text(f"'branchlog chat {one_line(talk.chat.id)}' goes on.", style="dim")])
+
+
+async def _talking(talk: Talk, prompting: PromptSession[str]) -> None:
+    prefill = ""
+    while (text := await _typed(talk, prompting, prefill)) is not None:
+        with _unechoed():
+            outcome = await talk.take(_whole(text))
+        if outcome.pick:
+            outcome = await _picked(talk)
+        if outcome.leave:
+            return
+        prefill = outcome.prefill
 
 
 def _whole(text: str) -> str:
