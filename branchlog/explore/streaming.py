@@ -368,6 +368,8 @@ class _Draft:
 
     async def _keep(self, lag_seconds: float) -> None:
         try:
+            # The first token is not to wait for the disk, nor for the thread that writes there.
+            await _happens(self._some, min(lag_seconds, LAG_SECONDS))
             await self._say_alive()
             while not self._ended:
                 if await _happens(self._some, ALIVE_SECONDS):
