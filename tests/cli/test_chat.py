@@ -625,6 +625,8 @@ def test_wide_and_nasty_characters_on_a_narrow_terminal(place):
     (place / "script.txt").write_text(NASTY)
     with chat_on(place, columns=16, lines=10) as terminal:
         terminal.prompt()
+        terminal.send("\u202eleft\x15")
+        terminal.prompt()
         terminal.send("你好 שלום 🏰\r")
         terminal.until("␛[31mred")
         terminal.prompt()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 import termios
@@ -25,6 +26,7 @@ from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.layout import Layout, Window
 from prompt_toolkit.layout.controls import FormattedTextControl
+from prompt_toolkit.layout.processors import Processor, Transformation, TransformationInput
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.styles import Style
 from rich.text import Text
@@ -43,6 +45,9 @@ LOOK_SECONDS = 0.25
 
 ESCAPE_SECONDS = 0.1
 """How long a key that may be the beginning of a longer one is waited with."""
+
+_TURNING = re.compile("[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+TURNED = "\ufffd"
 
 PROMPT = "> "
 PAGE = 10
@@ -111,7 +116,17 @@ def _prompting(talk: Talk) -> PromptSession[str]:
         style=STYLE,
         color_depth=ColorDepth.DEPTH_1_BIT if os.environ.get("NO_COLOR") else None,
         reserve_space_for_menu=4,
+        input_processors=[_Visible()],
     )
+
+
+class _Visible(Processor):
+    """Lets nothing that is edited turn the direction of text; prompt_toolkit shows other control characters itself."""
+
+    def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
+        """A sign in the place of each such character."""
+        fragments = [(style, _TURNING.sub(TURNED, text)) for style, text, *_ in transformation_input.fragments]
+        return Transformation(list(fragments))
 
 
 def _columns() -> int:
