@@ -94,8 +94,8 @@ class Terminal:
         """Wait for an empty prompt, with the line that says where one is somewhere beneath."""
 
         def waits(_):
-            row = self.screen.cursor.y
-            return self.screen.cursor.x == 2 and self.shown[row] == ">" and any(self.shown[row + 1 :])
+            row, *beneath = self.shown[self.screen.cursor.y :] or [""]  # none, while the size is changing
+            return self.screen.cursor.x == 2 and row == ">" and any(beneath)
 
         return self.until(waits)
 
@@ -106,7 +106,8 @@ class Terminal:
         """Type a line at the prompt and send it, once it stands there; then wait for a text, or the next prompt."""
         self.prompt()
         self.send(text)
-        self.until(lambda shown: "> " + text[-30:] in shown or text[-30:] in shown)
+        end = "".join(text[-30:].split())  # which may be broken over two lines
+        self.until(lambda shown: end in "".join(shown.split()))
         self.send("\r")
         if awaited is not None:
             self.until(awaited)
