@@ -17,7 +17,19 @@ from branchlog import _core
 HOUSE = Path(branchlog.__file__).parent
 PROJECT = Path(__file__).parent.parent
 
-HEAVY = ("sqlite3", "click", "rich", "hypothesis", "cattrs", "pytest", "platformdirs", "asyncpg", "nats")
+HEAVY = (
+    "sqlite3",
+    "click",
+    "rich",
+    "hypothesis",
+    "cattrs",
+    "pytest",
+    "platformdirs",
+    "asyncpg",
+    "nats",
+    "openai",
+    "prompt_toolkit",
+)
 """What costs time or is optional: loaded when it is needed."""
 
 IMPURE = {
