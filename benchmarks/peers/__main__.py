@@ -36,9 +36,7 @@ def main(given: list[str] | None = None) -> None:
     print(_text(around, known, findings))
 
 
-def _write(
-    arguments: argparse.Namespace, around: dict[str, str], known: list[Known], findings: list[Finding]
-) -> None:
+def _write(arguments: argparse.Namespace, around: dict[str, str], known: list[Known], findings: list[Finding]) -> None:
     """What has been found so far: a long run that is ended leaves that much."""
     if arguments.markdown:
         arguments.markdown.write_text(_text(around, known, findings))

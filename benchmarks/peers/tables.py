@@ -61,7 +61,9 @@ def _grouped(findings: list[Finding], names: list[str], baseline: str | None) ->
     for name in names:
         own = [finding for finding in findings if finding.subject == name]
         if own:
-            cells = [_cell(by_place.get((name, *column)), by_place.get((baseline or "", *column))) for column in columns]
+            cells = [
+                _cell(by_place.get((name, *column)), by_place.get((baseline or "", *column))) for column in columns
+            ]
             rows.append((name, *cells, _notes(own)))
     heads = [f"{what}, {size:,}" if size > 4 else what for what, size in columns]
     return _table(("", *heads, "notes"), rows)

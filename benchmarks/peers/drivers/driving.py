@@ -125,10 +125,10 @@ def parents_of(shape: str, count: int, path: int = 100) -> list[int]:
     if shape == "linear":
         return list(range(-1, count - 1))
     chance = random.Random(7)
-    every = max(count // path, 1)
+    on_line = {step * (count - 1) // (path - 1) for step in range(path)}
     parents, line = [-1], 0
     for place in range(1, count):
-        if (count - 1 - place) % every == 0 and place >= every:
+        if place in on_line:
             parents.append(line)
             line = place
         else:
@@ -354,8 +354,7 @@ class Driver:
         """
         times: list[float] = []
         errors: list[str] = []
-        while (left := at - time.monotonic()) > 0:
-            time.sleep(left)
+        await asyncio.sleep(max(at - time.monotonic(), 0))
         start = time.perf_counter()
         for number in range(count):
             began = time.perf_counter()

@@ -94,7 +94,9 @@ class Bare(Subject):
         raise Cannot("moves of the cursor are not kept")
 
     def newest(self, limit: int) -> list[Any]:
-        return self.connection.execute("SELECT id, updated, team FROM chats ORDER BY updated DESC LIMIT ?", (limit,)).fetchall()
+        return self.connection.execute(
+            "SELECT id, updated, team FROM chats ORDER BY updated DESC LIMIT ?", (limit,)
+        ).fetchall()
 
     def filtered(self, team: str, limit: int) -> list[Any]:
         query = "SELECT id, updated, team FROM chats WHERE team = ? ORDER BY updated DESC LIMIT ?"
