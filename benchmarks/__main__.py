@@ -9,7 +9,19 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import ageing, files, formats, importing, large, loading, looking_back, path, saving, snapshots, together
+from benchmarks import (
+    ageing,
+    files,
+    formats,
+    importing,
+    large,
+    loading,
+    looking_back,
+    path,
+    saving,
+    snapshots,
+    together,
+)
 from benchmarks.measure import Figure, surroundings
 
 WORKLOADS: dict[str, Callable[[Path, bool], list[Figure]]] = {
