@@ -409,6 +409,8 @@ def racing(lab: Lab) -> list[Finding]:
             refused = f"the second is refused ({answer['told'].split(':')[0]})"
             note = "" if len(kept) == 2 else refused if answer["told"] else "one is lost, and nobody is told"
             workload.found(subject, "messages kept of two", 2, len(kept), "messages", note)
+            shown = len(answer["shown"])
+            workload.found(subject, "of these on the current path", 2, shown, "messages")
     return workload.findings
 
 

@@ -382,8 +382,14 @@ class Driver:
         await settled(self.subject.create(chat))
         await settled(self.subject.say(chat, "user", "before"))
         texts, told = await settled(self.subject.race(chat))
-        kept = [text for text in ("first", "second") if text in texts]
-        return {"kept": kept, "told": told}
+        await settled(self.subject.load(chat))
+        path = await settled(self.subject.path(chat))
+        both = ("first", "second")
+        return {
+            "kept": [text for text in both if text in texts],
+            "shown": [text for text in both if text in path],
+            "told": told,
+        }
 
     async def _timed(self, work: Callable[[], Any]) -> float:
         start = time.perf_counter()

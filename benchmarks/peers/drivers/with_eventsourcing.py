@@ -1,7 +1,7 @@
 """eventsourcing: an application with one aggregate a conversation, in SQLite or as plain objects in memory.
 
-The tree is the aggregate's own, written as its tutorial writes aggregates; the library keeps the events. The repository
-has a cache, as its documentation advises where aggregates are read often.
+The tree is the aggregate's own, written as its tutorial writes aggregates; the library keeps the events. A conversation
+stays open between steps, as the aggregate that it is.
 """
 
 from __future__ import annotations

@@ -28,7 +28,10 @@ class Llm(Subject):
         self.places[chat] = []
 
     def load(self, chat: str) -> None:
-        self.chats[chat] = chat
+        """The thread made last of this conversation and its forks, as its command line goes on with the last."""
+        query = "SELECT id FROM threads WHERE id = ? OR forked_from = ? ORDER BY rowid DESC LIMIT 1"
+        (found,) = self.store.db.query(query, [chat, chat])
+        self.chats[chat] = found["id"]
 
     def say(self, chat: str, role: str, text: str) -> None:
         tip = self.store.append(self.chats[chat], [Message(role=role, parts=[TextPart(text=text)])])
