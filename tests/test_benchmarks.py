@@ -135,6 +135,12 @@ def test_what_was_built_is_read_by_another_process(lab, subject, shape):
         driver.step("close")
     with lab.start(subject, folder) as driver:
         assert driver.step("cold", shape=shape, count=250)["seconds"] > 0
+    with lab.start(subject, folder) as driver:
+        if subject.path_only:
+            assert driver.step("cold", shape=shape, count=250, whole=False)["seconds"] > 0
+        else:
+            with pytest.raises(Stopped, match="no other way than loading"):
+                driver.step("cold", shape=shape, count=250, whole=False)
 
 
 class TestProcesses:
@@ -219,6 +225,14 @@ class TestTables:
 
         assert r"| slow | cannot | count: cannot: no \| count |" in tables(findings, KNOWN)
 
+    def test_a_path_alone_stands_beside_the_path_of_the_bare_side(self):
+        findings = [
+            Finding("open", "sqlite3, FULL", "bushy", 100, 2.0, "ms"),
+            Finding("open", "slow", "bushy, path only", 100, 3.0, "ms"),
+        ]
+
+        assert "| slow |  | 3 ms (1.5) |  |" in tables(findings, KNOWN)
+
     def test_sums_are_shown_at_the_greatest_size_only(self):
         findings = [Finding("append", "slow", "time in all", size, 1.0, "s") for size in (100, 1_000)]
         text = tables(findings, KNOWN)
@@ -291,7 +305,7 @@ def test_the_command_writes_what_it_found(tmp_path, capsys, monkeypatch):
 def test_workloads_answer_findings_for_all_or_say_why_not(lab):
     lab.subjects = tuple(subject for subject in OWN if subject.name in ("branchlog, relaxed", "sqlite3, NORMAL"))
 
-    for workload in (workloads.appending, workloads.branching):
+    for workload in (workloads.appending, workloads.opening, workloads.branching, workloads.listing):
         findings = workload(lab)
         assert {finding.subject for finding in findings} == {subject.name for subject in lab.subjects}
         assert all(finding.value is not None or finding.note.startswith("cannot: ") for finding in findings)

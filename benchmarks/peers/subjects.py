@@ -27,6 +27,9 @@ class Contender:
     stored: bool = True
     """Whether anything is left when the process ends."""
 
+    path_only: bool = False
+    """Whether it reads a path without loading the conversation, as a way beside loading it."""
+
     def command(self, venvs: Path, folder: Path) -> list[str]:
         """The command that starts its driver on this folder."""
         python = str(self.venv(venvs) / "bin" / "python") if self.requirements else sys.executable
@@ -57,10 +60,10 @@ EVENTSOURCING = ("eventsourcing==9.5.6",)
 LLM = ("llm==0.36",)
 
 SUBJECTS = (
-    Contender("branchlog", "with_branchlog", "full"),
-    Contender("branchlog, async", "with_branchlog", "async"),
-    Contender("branchlog, relaxed", "with_branchlog", "relaxed"),
-    Contender("branchlog, async, relaxed", "with_branchlog", "async-relaxed"),
+    Contender("branchlog", "with_branchlog", "full", path_only=True),
+    Contender("branchlog, async", "with_branchlog", "async", path_only=True),
+    Contender("branchlog, relaxed", "with_branchlog", "relaxed", path_only=True),
+    Contender("branchlog, async, relaxed", "with_branchlog", "async-relaxed", path_only=True),
     Contender("branchlog, in memory", "with_branchlog", "memory", stored=False),
     Contender("sqlite3, FULL", "with_sqlite", "full"),
     Contender("sqlite3, NORMAL", "with_sqlite", "normal"),

@@ -61,12 +61,18 @@ def _grouped(findings: list[Finding], names: list[str], baseline: str | None) ->
     for name in names:
         own = [finding for finding in findings if finding.subject == name]
         if own:
-            cells = [
-                _cell(by_place.get((name, *column)), by_place.get((baseline or "", *column))) for column in columns
-            ]
+            cells = [_cell(by_place.get((name, *column)), _beside(by_place, baseline, column)) for column in columns]
             rows.append((name, *cells, _notes(own)))
     heads = [f"{what}, {size:,}" if size > 4 else what for what, size in columns]
     return _table(("", *heads, "notes"), rows)
+
+
+def _beside(
+    by_place: dict[tuple[str, str, int], Finding], baseline: str | None, column: tuple[str, int]
+) -> Finding | None:
+    """The bare side's figure; it never loads more than a path, so a path alone is set beside the same one."""
+    what, size = column
+    return by_place.get((baseline or "", what.removesuffix(", path only"), size))
 
 
 def _columns(findings: list[Finding]) -> list[tuple[str, int]]:

@@ -192,11 +192,11 @@ def _open_at(workload: Workload, shape: str, size: int) -> None:
     seconds: dict[str, list[float]] = {}
     memory: dict[str, list[int]] = {}
     for subject in workload.turns(3):
-        with lab.start(subject, folders[subject.name]) as running:
-            step = {"shape": shape, "count": size}
-            answer = workload.attempt(
-                subject, shape, size, lambda running=running, step=step: running.step("cold", **step)
-            )
+        step = {"shape": shape, "count": size}
+        folder = folders[subject.name]
+        answer = workload.attempt(
+            subject, shape, size, lambda subject=subject, folder=folder, step=step: _cold(lab, subject, folder, step)
+        )
         if answer is not None:
             seconds.setdefault(subject.name, []).append(answer["seconds"])
             memory.setdefault(subject.name, []).append(answer["memory"])
@@ -204,8 +204,26 @@ def _open_at(workload: Workload, shape: str, size: int) -> None:
         workload.found(subject, shape, size, MILLI * statistics.median(seconds[subject.name]), "ms")
         peak = statistics.median(memory[subject.name])
         workload.found(subject, f"{shape}: peak memory a message", size, peak / size, "bytes")
+    _paths_only(workload, folders, shape, size)
     for folder in folders.values():
         shutil.rmtree(folder)
+
+
+def _cold(lab: Lab, subject: Contender, folder: Path, step: dict[str, Any]) -> dict[str, Any]:
+    with lab.start(subject, folder) as running:
+        return running.step("cold", **step)
+
+
+def _paths_only(workload: Workload, folders: dict[str, Path], shape: str, size: int) -> None:
+    """The same path without loading the conversation, of those that can."""
+    able = [subject for subject in workload.turns() if subject.path_only]
+    taken: dict[str, list[float]] = {}
+    for subject in Workload(workload.name, workload.lab, able).turns(3):
+        step = {"shape": shape, "count": size, "whole": False}
+        answer = _cold(workload.lab, subject, folders[subject.name], step)
+        taken.setdefault(subject.name, []).append(answer["seconds"])
+    for subject in able:
+        workload.found(subject, f"{shape}, path only", size, MILLI * statistics.median(taken[subject.name]), "ms")
 
 
 def _built(lab: Lab, subject: Contender, folder: Path, shape: str, size: int) -> None:

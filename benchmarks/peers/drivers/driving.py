@@ -71,6 +71,10 @@ class Subject:
         """The texts of the current path, in order."""
         raise NotImplementedError
 
+    def path_only(self, chat: str) -> Any:
+        """As ``path``, of a conversation that has not been loaded."""
+        raise Cannot("no other way than loading")
+
     def alternative(self, chat: str, place: int, role: str, text: str) -> Any:
         """Append a message under the one at this place, and stand there; it has the next place."""
         raise Cannot("no branches")
@@ -225,13 +229,16 @@ class Driver:
         else:
             await settled(self.subject.alternative(chat, parent, role, text))
 
-    async def cold(self, shape: str, count: int, chat: str = CHAT) -> dict[str, Any]:
-        """Open, load and read the current path, in a process that has done nothing else."""
+    async def cold(self, shape: str, count: int, chat: str = CHAT, *, whole: bool = True) -> dict[str, Any]:
+        """Open, load and read the current path, in a process that has done nothing else; or read the path only."""
         before = memory_peak()
         start = time.perf_counter()
         await settled(self.subject.open())
-        await settled(self.subject.load(chat))
-        texts = await settled(self.subject.path(chat))
+        if whole:
+            await settled(self.subject.load(chat))
+            texts = await settled(self.subject.path(chat))
+        else:
+            texts = await settled(self.subject.path_only(chat))
         seconds = time.perf_counter() - start
         parents = parents_of(shape, count)
         _check(texts, [text_of(place) for place in line_of(parents, count - 1)])

@@ -51,6 +51,9 @@ class Blocking(Subject):
     def path(self, chat: str) -> list[str]:
         return [message.content for message in self.chats[chat].messages()]
 
+    def path_only(self, chat: str) -> list[str]:
+        return [message.content for message in self.store.messages(chat)]
+
     def alternative(self, chat: str, place: int, role: str, text: str) -> None:
         opened = self.chats[chat]
         node = opened.say(role, text, under=self._under(chat, place))
@@ -114,6 +117,9 @@ class Async(Blocking):
 
     async def load(self, chat: str) -> None:
         self.chats[chat] = await self.store.load(chat)
+
+    async def path_only(self, chat: str) -> list[str]:
+        return [message.content for message in await self.store.messages(chat)]
 
     async def say(self, chat: str, role: str, text: str) -> None:
         opened = self.chats[chat]
