@@ -6,10 +6,11 @@ Only subjects that need no other library are started, at sizes that take no time
 import json
 import math
 from contextlib import contextmanager
+from pathlib import Path
 
 import paths_of_benchmarks  # noqa: F401  # for its effect: what is imported below is found
 import pytest
-from driving import line_of, parents_of, text_of
+from driving import MEMORY_LIMIT_BYTES, line_of, parents_of, text_of
 
 from benchmarks import charts
 from benchmarks.peers import __main__ as command
@@ -163,6 +164,12 @@ class TestProcesses:
     def test_an_error_of_a_subject_is_told(self, lab):
         with opened(lab, self.SUBJECT) as driver, pytest.raises(Stopped, match="error: ConversationNotFound"):
             driver.step("cold", shape="linear", count=1)
+
+    def test_a_process_has_a_limit_of_memory(self, lab):
+        with opened(lab, self.SUBJECT) as driver:
+            limits = Path(f"/proc/{driver._process.pid}/limits").read_text()
+
+        assert str(MEMORY_LIMIT_BYTES) in limits
 
     def test_without_strace_waits_are_not_counted(self, lab, monkeypatch):
         monkeypatch.setattr(running_module.shutil, "which", lambda _: None)

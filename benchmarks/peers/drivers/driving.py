@@ -15,6 +15,7 @@ import inspect
 import json
 import os
 import random
+import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +28,9 @@ TEXT_LENGTH = 300
 CHAT = "measured"
 TEAMS = 10
 """Conversations of a listing are shared out among so many values of one key of metadata."""
+
+MEMORY_LIMIT_BYTES = 6 << 30
+"""More than this is a ``MemoryError``, and no trouble for whoever else uses the machine."""
 
 ROLES = ("user", "assistant")
 
@@ -417,7 +421,7 @@ async def _serve(driver: Driver, steps: Iterator[str], answers: Any) -> None:
         except Cannot as error:
             answer = {"cannot": str(error)}
         except Exception as error:
-            answer = {"error": f"{type(error).__name__}: {error}"[:300]}
+            answer = {"error": f"{type(error).__name__}: {error}"[:120]}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
@@ -428,6 +432,7 @@ def drive(subject: Callable[[Path, str], Subject]) -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("option", nargs="?", default="")
     arguments = parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT_BYTES, MEMORY_LIMIT_BYTES))
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     driver = Driver(subject(arguments.folder, arguments.option))
