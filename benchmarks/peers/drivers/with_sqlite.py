@@ -1,18 +1,29 @@
 """Bare ``sqlite3``: a table of messages with a parent column, and a recursive query for the path.
 
-What a careful person writes by hand: one connection in WAL mode, prepared statements, one transaction a message,
-indexed columns for the list. It keeps no record of where the cursor stood, and checks nothing.
+What a careful person writes by hand: one connection in WAL mode, prepared statements, JSON by way of msgspec, one
+transaction a message, indexed columns for the list. It keeps no record of where the cursor stood, and checks nothing.
 """
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
 import time
 from typing import Any
 
+import msgspec
 from driving import Cannot, Subject, drive, role_of, text_of
+
+
+class Said(msgspec.Struct):
+    """What is kept of a message besides its place."""
+
+    role: str
+    content: str
+
+
+encode = msgspec.json.encode
+decode = msgspec.json.Decoder(Said).decode
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS chats (
@@ -20,7 +31,7 @@ CREATE TABLE IF NOT EXISTS chats (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS chats_updated ON chats (updated);
 CREATE INDEX IF NOT EXISTS chats_team ON chats (team, updated);
-CREATE TABLE IF NOT EXISTS messages (id INTEGER PRIMARY KEY, chat TEXT NOT NULL, parent INTEGER, data TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS messages (id INTEGER PRIMARY KEY, chat TEXT NOT NULL, parent INTEGER, data BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS messages_chat ON messages (chat);
 """
 UP = """
@@ -62,7 +73,7 @@ class Bare(Subject):
         (self.cursors[chat],) = self.connection.execute("SELECT cursor FROM chats WHERE id = ?", (chat,)).fetchone()
 
     def _append(self, connection: sqlite3.Connection, chat: str, parent: int | None, role: str, text: str) -> int:
-        data = json.dumps({"role": role, "content": text})
+        data = encode(Said(role, text))
         connection.execute("BEGIN IMMEDIATE")
         added = connection.execute("INSERT INTO messages VALUES (NULL, ?, ?, ?)", (chat, parent, data)).lastrowid
         connection.execute("UPDATE chats SET updated = ?, cursor = ? WHERE id = ?", (time.time_ns(), added, chat))
@@ -76,7 +87,7 @@ class Bare(Subject):
         self.places[chat].append(self.cursors[chat] or 0)
 
     def _texts(self, place: int | None) -> list[str]:
-        return [json.loads(data)["content"] for (data,) in self.connection.execute(UP, (place,))][::-1]
+        return [decode(data).content for (data,) in self.connection.execute(UP, (place,))][::-1]
 
     def path(self, chat: str) -> list[str]:
         return self._texts(self.cursors[chat])
@@ -113,7 +124,7 @@ class Bare(Subject):
                 first + place,
                 chat,
                 first + parent if parent >= 0 else None,
-                json.dumps({"role": role_of(place), "content": text_of(place)}),
+                encode(Said(role_of(place), text_of(place))),
             )
             for place, parent in enumerate(parents)
         )
@@ -131,7 +142,7 @@ class Bare(Subject):
         self._append(one, chat, parent, "user", "first")
         self._append(other, chat, parent, "user", "second")
         rows = one.execute("SELECT data FROM messages WHERE chat = ?", (chat,)).fetchall()
-        return [json.loads(data)["content"] for (data,) in rows], ""
+        return [decode(data).content for (data,) in rows], ""
 
 
 drive(Bare)
