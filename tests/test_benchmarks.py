@@ -165,6 +165,10 @@ class TestProcesses:
         with opened(lab, self.SUBJECT) as driver, pytest.raises(Stopped, match="error: ConversationNotFound"):
             driver.step("cold", shape="linear", count=1)
 
+    def test_filling_stops_when_all_turns_together_use_up_the_budget(self, lab):
+        with opened(lab, self.SUBJECT) as driver, pytest.raises(Stopped, match="stopped at 1 conversations after 0 s"):
+            driver.step("shelf", first=0, count=5, messages=1, budget=0)
+
     def test_a_process_has_a_limit_of_memory(self, lab):
         with opened(lab, self.SUBJECT) as driver:
             limits = Path(f"/proc/{driver._process.pid}/limits").read_text()

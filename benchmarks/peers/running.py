@@ -85,6 +85,8 @@ class Running:
         answer: dict[str, Any] = json.loads(self._line(time.monotonic() + 3 * self.budget_seconds))
         if "cannot" in answer:
             raise Stopped(f"cannot: {answer['cannot']}")
+        if "stopped" in answer:
+            raise Stopped(f"stopped {answer['stopped']}")
         if "error" in answer:
             raise Stopped(f"error: {answer['error']}")
         return answer
