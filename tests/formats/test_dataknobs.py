@@ -352,7 +352,7 @@ def test_a_format_or_version_that_cannot_be_written_is_refused_with_those_that_c
 
     with pytest.raises(InvalidInput, match=r"there are: 0\.0\.0, 1\.0\.0, 1\.1\.0"):
         export(chat, "dataknobs", schema="1.2.0")
-    with pytest.raises(InvalidInput, match="there are: .*dataknobs"):
+    with pytest.raises(InvalidInput, match=r"there are: .*dataknobs"):
         export(chat, "parchment")
 
 
