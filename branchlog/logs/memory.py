@@ -39,6 +39,8 @@ from branchlog.logs.base import (
 class _Stream:
     entry: Entry
     commits: list[Commit] = attrs.field(factory=list)
+    places: dict[bytes, int] = attrs.field(factory=dict)
+    """Where in ``commits`` those of each id are."""
     snapshots: dict[int, Snapshot] = attrs.field(factory=dict)
     drafts: dict[tuple[bytes, int], bytes] = attrs.field(factory=dict)
 
@@ -83,15 +85,15 @@ class MemoryLog:
         shared = self._shared
         with shared.lock:
             stream = self._stream(commit.stream)
-            for stored in stream.commits if stream else ():
-                if stored.id == commit.id:
-                    return repeated(commit, stored)
+            if stream is not None and commit.id in stream.places:
+                return repeated(commit, stream.commits[stream.places[commit.id]])
             head = stream.commits[-1].head if stream else None
             commit = placed(commit, head, expected, self.namespace)
             shared.position += 1
             commit = msgspec.structs.replace(commit, position=shared.position)
             if stream is None:
                 stream = shared.streams[self.namespace, commit.stream] = _Stream(bare_entry(commit))
+            stream.places[commit.id] = len(stream.commits)
             stream.commits.append(commit)
             stream.entry = msgspec.structs.replace(entry or stream.entry, version=commit.last)
             shared.commits.append((self.namespace, commit))

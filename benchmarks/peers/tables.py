@@ -1,0 +1,116 @@
+"""Findings as markdown: a table a workload, like beside like, with ratios to the bare side of the same durability."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from benchmarks.peers.workloads import Finding
+
+GROUPS = ("durable", "relaxed", "in memory")
+BASELINES = {"durable": "sqlite3, FULL", "relaxed": "sqlite3, NORMAL"}
+GREATEST_ONLY = ("in all", "memory a message")
+RATIOS = ("µs", "ms", "s", "messages/s")
+"""Units of which a ratio to the bare side says something."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a subject besides its figures."""
+
+    name: str
+    version: str
+    waits: float | None
+    stored: bool
+
+    @property
+    def durability(self) -> str:
+        """``durable`` where each message waits for the disk at least once, as it was counted."""
+        if not self.stored:
+            return "in memory"
+        return "durable" if self.waits is not None and self.waits >= 0.9 else "relaxed"
+
+
+def subjects_table(known: Iterable[Known]) -> str:
+    """Each subject with its version and how often an append was seen to wait for the disk."""
+    rows = [
+        (each.name, each.version, "not counted" if each.waits is None else f"{each.waits:.2f}", each.durability)
+        for each in known
+    ]
+    return _table(("subject", "version", "waits for the disk, a message", "so it is"), rows)
+
+
+def tables(findings: Sequence[Finding], known: Sequence[Known]) -> str:
+    """All findings: for each workload and group of durability one table."""
+    parts = []
+    for workload in dict.fromkeys(finding.workload for finding in findings):
+        of_workload = [finding for finding in findings if finding.workload == workload]
+        parts.append(f"### {workload}")
+        for group in GROUPS:
+            names = [each.name for each in known if each.durability == group]
+            rows = [finding for finding in of_workload if finding.subject in names]
+            if rows:
+                parts.append(f"{group.capitalize()}:\n\n{_grouped(rows, names, BASELINES.get(group))}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _grouped(findings: list[Finding], names: list[str], baseline: str | None) -> str:
+    columns = _columns([finding for finding in findings if finding.value is not None] or findings)
+    by_place = {(finding.subject, finding.what, finding.size): finding for finding in findings}
+    rows = []
+    for name in names:
+        own = [finding for finding in findings if finding.subject == name]
+        if own:
+            cells = [_cell(by_place.get((name, *column)), _beside(by_place, baseline, column)) for column in columns]
+            rows.append((name, *cells, _notes(own)))
+    heads = [f"{what}, {size:,}" if size > 4 else what for what, size in columns]
+    return _table(("", *heads, "notes"), rows)
+
+
+def _beside(
+    by_place: dict[tuple[str, str, int], Finding], baseline: str | None, column: tuple[str, int]
+) -> Finding | None:
+    """The bare side's figure; it never loads more than a path, so a path alone is set beside the same one."""
+    what, size = column
+    return by_place.get((baseline or "", what.removesuffix(", path only"), size))
+
+
+def _columns(findings: list[Finding]) -> list[tuple[str, int]]:
+    """What is shown, each at its sizes; sums and memory at the greatest one only, the rest is in the JSON."""
+    columns = dict.fromkeys((finding.what, finding.size) for finding in findings)
+    greatest = {what: max(size for other, size in columns if other == what) for what, _ in columns}
+    return [(what, size) for what, size in columns if size == greatest[what] or not what.endswith(GREATEST_ONLY)]
+
+
+def _notes(findings: list[Finding]) -> str:
+    return "; ".join(
+        dict.fromkeys(
+            f"{finding.what}: {finding.note}" if finding.value is None else finding.note
+            for finding in findings
+            if finding.note
+        )
+    ).replace("|", "\\|")
+
+
+def _cell(finding: Finding | None, baseline: Finding | None) -> str:
+    if finding is None:
+        return ""
+    if finding.value is None:
+        return finding.note.partition(":")[0].partition(" at ")[0]
+    shown = f"{figure(finding.value)} {finding.unit}"
+    if finding.unit in RATIOS and baseline is not None and baseline.value and baseline.subject != finding.subject:
+        shown += f" ({figure(finding.value / baseline.value)})"
+    return shown
+
+
+def figure(value: float) -> str:
+    """A number with three digits that count."""
+    if value == 0 or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join(lines)
