@@ -141,7 +141,8 @@ def _as_raw(data: bytes) -> msgspec.Raw | None:
         return None
     try:
         msgspec.json.decode(data, type=msgspec.Raw)
-    except msgspec.DecodeError:
+        data.decode()
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return msgspec.Raw(data)
 

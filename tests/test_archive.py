@@ -125,7 +125,9 @@ def test_in_another_namespace_the_trees_are_the_same(store):
         assert other.verify(id).differences == ()
 
 
-@pytest.mark.parametrize("payload", [b'[ {"type":"x"},\n {} ]', b"[{}] ", b"[{},\r{}]", b"no JSON", b"\xff"])
+@pytest.mark.parametrize(
+    "payload", [b'[ {"type":"x"},\n {} ]', b"[{}] ", b"[{},\r{}]", b"no JSON", b"\xff", b"[" * 5_000 + b"]" * 5_000]
+)
 def test_a_payload_that_does_not_fit_into_a_line_comes_back_to_the_letter(payload):
     with opened() as store:
         commit = seal("a", genesis("", "a"), count=2, id=b"i" * 16, at=5, schema="1.0.0", data=payload)

