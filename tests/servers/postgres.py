@@ -52,8 +52,10 @@ def programs() -> Path:
     reachable = Path(tempfile.mkdtemp(prefix="branchlog-pg-programs-"))  # the environment is in a folder of root's own
     reachable.chmod(0o755)
     atexit.register(shutil.rmtree, reachable, ignore_errors=True)
-    shutil.copytree(installed, reachable / "pginstall", symlinks=True)
-    return reachable / "pginstall" / "bin"
+    package = installed.parent
+    for part in (package, package.with_name(f"{package.name}.libs")):  # its libraries are found from its place
+        shutil.copytree(part, reachable / part.name, symlinks=True)
+    return reachable / package.name / "pginstall" / "bin"
 
 
 def free_port() -> int:
