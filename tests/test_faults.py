@@ -8,11 +8,10 @@ counting to work.
 import re
 import resource
 import shutil
-import signal
 import subprocess
 import sys
-import time
 
+import ledger
 import pytest
 
 import branchlog
@@ -53,28 +52,11 @@ def check_ledger(path, told):
             return []
         assert store.changes() == store.commits("trip")
         assert store.describe("trip").version == chat.version
-    said = [node.message.content.split()[:2] for node in chat.tree.nodes[1:]]
-    numbers = [int(number) for number, _ in said]
-
-    assert [half for _, half in said] == ["a", "b"] * (len(said) // 2)
-    assert numbers[::2] == numbers[1::2] == sorted(set(numbers))
-    assert set(told) <= set(numbers)
-    return numbers[::2]
+    return ledger.numbers_in(chat, told)
 
 
 def kill_again_and_again(path, kills, durability="full"):
-    told, first = [], 0
-    for number in range(kills):
-        with subprocess.Popen(
-            [sys.executable, "-c", SPEAKER, path, str(first), durability], stdout=subprocess.PIPE, text=True
-        ) as speaker:
-            told.append(int(speaker.stdout.readline()))
-            time.sleep(0.003 * (number % 10))
-            speaker.send_signal(signal.SIGKILL)
-            told += [int(line) for line in speaker.stdout.read().split("\n")[:-1]]
-        stored = check_ledger(path, told)
-        first = stored[-1] + 1
-    return told
+    return ledger.kill_again_and_again(SPEAKER, path, kills, check_ledger, durability)
 
 
 def test_killed_30_times(tmp_path):
@@ -137,16 +119,7 @@ def prepared(path):
 
 
 def strace(path, *options, rounds=6, durability="full", log=None):
-    """Run the talker under strace; its lines."""
-    command = ["strace", "-f", "-qq", "-o", str(log or "/dev/null"), *options]
-    done = subprocess.run(
-        [*command, sys.executable, "-c", TALKER, path, str(rounds), durability],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    return done.stdout.splitlines(), done
+    return ledger.strace(TALKER, path, rounds, durability, options=options, log=log)
 
 
 def calls_by_round(path, log, rounds=6, durability="full"):
@@ -214,10 +187,7 @@ def test_a_call_that_fails(tmp_path, call, error, nth):
 def prepared_again_and_sound(path):
     """Check that the store, opened anew, takes appends and reads them."""
     with branchlog.open(path) as store:
-        chat = store.load("trip")
-        chat.add("user", "after all", under="")
-        store.save(chat)
-        assert store.load("trip").tree.nodes[-1].message.content == "after all"
+        ledger.check_takes_appends(store)
 
 
 @needs_strace

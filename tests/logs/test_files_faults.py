@@ -5,12 +5,11 @@ Failing calls are injected by strace where it is installed.
 
 import resource
 import shutil
-import signal
 import subprocess
 import sys
-import time
 import warnings
 
+import ledger
 import pytest
 
 import branchlog
@@ -75,28 +74,11 @@ def check_ledger(path, told):
             entry.id for entry in store.log.entries(Query())
         }
         assert store.log.examine().problems == ()
-    said = [node.message.content.split()[:2] for node in chat.tree.nodes[1:]]
-    numbers = [int(number) for number, _ in said]
-
-    assert [half for _, half in said] == ["a", "b"] * (len(said) // 2)
-    assert numbers[::2] == numbers[1::2] == sorted(set(numbers))
-    assert set(told) <= set(numbers)
-    return numbers[::2]
+    return ledger.numbers_in(chat, told)
 
 
 def kill_again_and_again(path, kills, durability="full"):
-    told, first = [], 0
-    for number in range(kills):
-        with subprocess.Popen(
-            [sys.executable, "-c", SPEAKER, path, str(first), durability], stdout=subprocess.PIPE, text=True
-        ) as speaker:
-            told.append(int(speaker.stdout.readline()))
-            time.sleep(0.003 * (number % 10))
-            speaker.send_signal(signal.SIGKILL)
-            told += [int(line) for line in speaker.stdout.read().split("\n")[:-1]]
-        stored = check_ledger(path, told)
-        first = stored[-1] + 1
-    return told
+    return ledger.kill_again_and_again(SPEAKER, path, kills, check_ledger, durability)
 
 
 def test_killed_5_times(tmp_path):
@@ -173,25 +155,14 @@ def prepared(path):
 
 
 def strace(path, *options, rounds=4, program=TALKER):
-    """Run a program under strace; its lines."""
-    done = subprocess.run(
-        ["strace", "-f", "-qq", "-o", "/dev/null", *options, sys.executable, "-c", program, path, str(rounds)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    return done.stdout.splitlines(), done
+    return ledger.strace(program, path, rounds, options=options)
 
 
 def check_sound(path, lines):
     """Check the ledger, and that the store takes appends and reads them."""
     check_ledger(path, [int(line.split()[1]) for line in lines if line.startswith("saved ")])
     with opened(path) as store:
-        chat = store.load("trip")
-        chat.add("user", "after all", under="")
-        store.save(chat)
-        assert store.load("trip").tree.nodes[-1].message.content == "after all"
+        ledger.check_takes_appends(store)
 
 
 def paths_of(path):
