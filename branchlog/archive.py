@@ -31,8 +31,8 @@ from branchlog.commit import Commit, Head, genesis, is_whole
 from branchlog.errors import BackendError, BranchlogError, CorruptLog, InvalidInput, LogClosed, SchemaVersionError
 from branchlog.formats.carry import Skipped
 from branchlog.formats.document import Bytes
-from branchlog.logs.base import check_name
-from branchlog.migration import Copying, every
+from branchlog.logs.base import Entry, check_name, is_json_value
+from branchlog.migration import Copying, every, folded
 from branchlog.store import Store
 
 FORMAT = "archive"
@@ -93,11 +93,11 @@ def write_archive(
     Raises ``ConversationNotFound``, and what the store raises. ``progress`` is told how many events are written, and
     how many there are.
     """
-    wanted = None if ids is None else {store.describe(id).id for id in ids}
+    wanted = None if ids is None else {id: store.describe(id) for id in ids}
     file.write(_encoder.encode(_Header(VERSION, store.namespace)) + b"\n")
     written: set[str] = set()
     done = position = 0
-    total = _events(store, wanted) if progress else 0
+    total = sum(each.version for each in (every(store) if wanted is None else wanted.values())) if progress else 0
     while commits := store.log.read_all(after=position, limit=PAGE_COMMITS):
         position = commits[-1].position
         for commit in commits:
@@ -110,15 +110,9 @@ def write_archive(
     return len(written)
 
 
-def _events(store: Store, wanted: set[str] | None) -> int:
-    if wanted is not None:
-        return sum(store.describe(id).version for id in wanted)
-    return sum(summary.version for summary in every(store))
-
-
 def line_of(commit: Commit) -> bytes:
     """The line of a commit, with its end."""
-    raw = _as_raw(commit.data)
+    fits = is_json_value(commit.data) and b"\n" not in commit.data and b"\r" not in commit.data
     line = _Line(
         conversation=commit.stream,
         first=commit.first,
@@ -129,22 +123,10 @@ def line_of(commit: Commit) -> bytes:
         previous=commit.previous.hex(),
         checksum=commit.checksum.hex(),
         erased=commit.erased.hex(),
-        events=msgspec.UNSET if raw is None else raw,
-        data=base64.b64encode(commit.data).decode() if raw is None else "",
+        events=msgspec.Raw(commit.data) if fits else msgspec.UNSET,
+        data="" if fits else base64.b64encode(commit.data).decode(),
     )
     return _encoder.encode(line) + b"\n"
-
-
-def _as_raw(data: bytes) -> msgspec.Raw | None:
-    """The payload as it can stand in a line, so that it is read again to the letter; None where it cannot."""
-    if b"\n" in data or b"\r" in data or data.strip(b" \t") != data:
-        return None
-    try:
-        msgspec.json.decode(data, type=msgspec.Raw)
-        data.decode()
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    return msgspec.Raw(data)
 
 
 # In.
@@ -221,15 +203,6 @@ def _lines(file: Bytes) -> Iterator[bytes | None]:
         yield None if too_long else bytes(held)
 
 
-@attrs.define
-class _Before:
-    """What the store had of a conversation before the archive was read."""
-
-    version: int
-    nodes: int
-    branches: int
-
-
 class _Arriving:
     """One archive on its way into a store."""
 
@@ -238,7 +211,8 @@ class _Arriving:
         self._namespace = namespace
         self._copying = Copying(store)
         self._checksums: dict[str, tuple[int, bytes]] = {}
-        self._before: dict[str, _Before] = {}
+        self._before: dict[str, Entry | None] = {}
+        """What the store had of each conversation before the archive was read."""
         self._broken: set[str] = set()
         """Conversations of which a commit is missing or damaged."""
         self._otherwise: set[str] = set()
@@ -282,7 +256,8 @@ class _Arriving:
             if commit.stream in self._otherwise:
                 continue
             try:
-                self._look_before(commit.stream)
+                if commit.stream not in self._before:
+                    self._before[commit.stream] = self._store.log.entry(commit.stream)
                 append = self._copying.append_of(commit)
             except (BackendError, LogClosed):
                 raise
@@ -293,20 +268,14 @@ class _Arriving:
                 appends += [] if append is None else [append]
         self._copying.write(appends)
 
-    def _look_before(self, id: str) -> None:
-        if id not in self._before:
-            entry = self._store.log.entry(id)
-            self._before[id] = (
-                _Before(0, 0, 0) if entry is None else _Before(entry.version, entry.nodes, entry.branches)
-            )
-
     def told(self) -> Arrival:
         """Fold what came in, put the catalog right, and tell what became of it all."""
         for id in self._copying.streams.keys() - self._otherwise:
             head = self._store.log.head(id)
             if head is None:
                 continue
-            if head.version > self._before[id].version:
+            before = self._before[id]
+            if before is None or head.version > before.version:
                 self._tell_new(id)
             elif self._is_ahead(id, head):
                 self._arrival.skipped.append(
@@ -325,16 +294,16 @@ class _Arriving:
     def _tell_new(self, id: str) -> None:
         arrival, before = self._arrival, self._before[id]
         try:
-            chat = _steps.run(self._store.log, _steps.load_whole(self._store._home, id))
+            chat = folded(self._store, id)
         except CorruptLog as error:
             arrival.skipped.append(Skipped(f"conversation {id!r}", f"it came in, but cannot be read: {error}"))
             return
         entry = _steps.entry_of(chat, chat.version)
         self._store.log.put_entry(entry)
-        arrival.added += not before.version
-        arrival.grown += bool(before.version)
-        arrival.nodes += entry.nodes - before.nodes
-        arrival.branches += entry.branches - before.branches
+        arrival.added += before is None
+        arrival.grown += before is not None
+        arrival.nodes += entry.nodes - (before.nodes if before else 0)
+        arrival.branches += entry.branches - (before.branches if before else 0)
 
 
 def _commit_of(line: bytes) -> Commit:

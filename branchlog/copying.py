@@ -22,12 +22,11 @@ from typing import TypeAlias
 import attrs
 from msgspec.structs import replace
 
-from branchlog import _steps
 from branchlog._core.same import different
 from branchlog.commit import Commit, Head
-from branchlog.conversation import Conversation
 from branchlog.errors import AlreadyExists, ConversationDeleted, InvalidInput
 from branchlog.logs.base import Append, Entry, Erasure, Query
+from branchlog.migration import folded
 from branchlog.store import Store
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -163,11 +162,11 @@ class _Namespace:
         if stream.erasures:
             yield "the target still holds what was erased in the source, and has the commit that says so"
         try:
-            one = _loaded(self.source, id)
+            one = folded(self.source, id)
         except ConversationDeleted:
             yield DELETED
             return
-        other = _loaded(self.target, id)
+        other = folded(self.target, id)
         if one.version != other.version:
             yield f"the source has {one.version} events, the target {other.version}: copy again"
             return
@@ -212,7 +211,3 @@ class _Copying:
         for each in self.namespaces:
             for id, difference in each.compare():
                 yield each.source.namespace, id, difference
-
-
-def _loaded(store: Store, id: str) -> Conversation:
-    return _steps.run(store.log, _steps.load_whole(store._home, id))

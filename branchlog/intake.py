@@ -33,8 +33,9 @@ OPENING = (b"{", b"[")
 BLANKS = b" \t\r\n\xef\xbb\xbf"
 LOOKED_AT_BYTES = 4_096
 
-READ_ERRORS = (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
-"""What a damaged, encrypted or unknown member raises when it is read; ``RuntimeError`` asks for a password."""
+READ_ERRORS = (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError)
+"""What a member raises when it is read that is damaged, is encrypted (``RuntimeError``), or is packed in a way that
+``zipfile`` does not know (``NotImplementedError``, which is one)."""
 
 
 @attrs.frozen
@@ -59,14 +60,17 @@ class Source:
     named: bool = False
 
     @contextmanager
-    def open(self) -> Iterator[Stream]:
-        """Open it for one reading from front to back. Raises ``UnreadableFile``, also in the midst of it."""
+    def open(self, archive: zipfile.ZipFile | None = None) -> Iterator[Stream]:
+        """Open it for one reading from front to back. Raises ``UnreadableFile``, also in the midst of it.
+
+        Without ``archive``, the open one that it is in, the list of all members is read once more.
+        """
         with ExitStack() as opened:
             with self._translated():
                 if self.member is None:
                     file: IO[bytes] = opened.enter_context(Path(self.path).open("rb"))
                 else:
-                    archive = opened.enter_context(zipfile.ZipFile(self.path))
+                    archive = archive or opened.enter_context(zipfile.ZipFile(self.path))
                     file = opened.enter_context(archive.open(self.member))
             yield Stream(file, self._translated)
 
@@ -115,7 +119,12 @@ def sources(path: str | os.PathLike[str]) -> Contents:
             yield attrs.evolve(_file(name), named=True)
     except FileNotFoundError as error:
         raise UnreadableFile(name, "there is no such file") from error
-    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
+    except (
+        OSError,
+        ValueError,
+        zipfile.BadZipFile,
+        NotImplementedError,
+    ) as error:  # of a later zip, or a name with NUL
         raise UnreadableFile(name, f"it cannot be opened: {error}") from error
 
 
@@ -145,10 +154,10 @@ def _refuse(error: OSError) -> None:
     raise error
 
 
-def _if_json(source: Source) -> Source | LeftOut:
-    """The file, if it may hold JSON."""
+def _if_json(source: Source, archive: zipfile.ZipFile | None = None) -> Source | LeftOut:
+    """The file, if it may hold JSON; ``archive`` is the one that it is in, if that is open."""
     try:
-        with source.open() as file:
+        with source.open(archive) as file:
             begins = file.read(LOOKED_AT_BYTES).lstrip(BLANKS)
     except UnreadableFile as error:
         return LeftOut(source.name, error.problem)
@@ -159,15 +168,15 @@ def _in_archive(path: str) -> Contents:
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         _check(path, members)
-    for member in sorted(members, key=lambda each: each.filename):
-        parts = PurePosixPath(member.filename).parts
-        name = f"{shown(path)}/{shown(member.filename)}"
-        if member.is_dir():
-            continue
-        if any(part.startswith(".") or part == "__MACOSX" for part in parts):
-            yield LeftOut(name, "a hidden file")
-        else:
-            yield _if_json(Source(name, member.file_size, path, member.filename))
+        for member in sorted(members, key=lambda each: each.filename):
+            parts = PurePosixPath(member.filename).parts
+            name = f"{shown(path)}/{shown(member.filename)}"
+            if member.is_dir():
+                continue
+            if any(part.startswith(".") or part == "__MACOSX" for part in parts):
+                yield LeftOut(name, "a hidden file")
+            else:
+                yield _if_json(Source(name, member.file_size, path, member.filename), archive)
 
 
 def _check(path: str, members: list[zipfile.ZipInfo]) -> None:

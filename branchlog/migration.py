@@ -226,14 +226,15 @@ def _pages(source: Store) -> Iterator[list[Commit]]:
 def _compare(source: Store, target: Store, ids: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Fold each conversation in both stores, say what differs, and put the target's catalog right."""
     for id in ids:
-        one = _loaded(source, id)
-        other = _loaded(target, id)
+        one = folded(source, id)
+        other = folded(target, id)
         for difference in different(one._state, other._state):
             yield id, difference
         target.log.put_entry(_steps.entry_of(other, other.version))
 
 
-def _loaded(store: Store, id: str) -> Conversation:
+def folded(store: Store, id: str) -> Conversation:
+    """A conversation by its whole log, whatever snapshots there are; each commit is checked on the way."""
     return _steps.run(store.log, _steps.load_whole(store._home, id))
 
 

@@ -165,3 +165,16 @@ def test_links_and_hidden_files_of_a_folder_are_left_out(store, tmp_path):
 
     assert sum(report.added for report in reports) == 3
     assert sum(report.left_out is not None and "link" in report.left_out for report in reports) >= 3
+
+
+def test_an_archive_is_opened_once_to_be_looked_through(tmp_path, monkeypatch):
+    """Else the list of its members would be read again for each of them."""
+    path = archive(tmp_path / "export.zip", {f"files/{number}.png": b"\x89PNG" for number in range(50)})
+    opened = []
+    made = zipfile.ZipFile.__init__
+    monkeypatch.setattr(
+        zipfile.ZipFile, "__init__", lambda self, *args, **options: (opened.append(1), made(self, *args, **options))[1]
+    )
+
+    assert len(list(intake.sources(path))) == 50
+    assert len(opened) == 1

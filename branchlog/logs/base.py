@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from heapq import nlargest, nsmallest
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import attrs
@@ -99,6 +100,40 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     cursors: dict[str, int]
 
 
+class StoredEntry(msgspec.Struct, frozen=True):
+    """An entry as backends store it, beside a stream whose id and version they know."""
+
+    title: str | None
+    metadata: dict[str, Any]
+    created: int
+    updated: int
+    nodes: int
+    branches: int
+    cursors: dict[str, int]
+
+
+def stored_entry(entry: Entry) -> StoredEntry:
+    """The part of an entry that is stored."""
+    return StoredEntry(
+        entry.title, entry.metadata, entry.created, entry.updated, entry.nodes, entry.branches, entry.cursors
+    )
+
+
+def entry_from(id: str, version: int, stored: StoredEntry) -> Entry:
+    """The whole entry of a stored one."""
+    return Entry(
+        id=id,
+        version=version,
+        title=stored.title,
+        metadata=stored.metadata,
+        created=stored.created,
+        updated=stored.updated,
+        nodes=stored.nodes,
+        branches=stored.branches,
+        cursors=stored.cursors,
+    )
+
+
 Order: TypeAlias = Literal["updated", "created", "title", "id"]
 ORDERS: tuple[Order, ...] = ("updated", "created", "title", "id")
 
@@ -122,6 +157,30 @@ def order_value(entry: Entry, order: Order) -> int | str:
     """What an entry is put in order by; a conversation without a title counts as one with an empty one."""
     value: int | str | None = getattr(entry, order)
     return "" if value is None else value
+
+
+def selected(entries: Iterable[Entry], query: Query) -> list[Entry]:
+    """The entries that a query asks for, of those that have its metadata: for backends that keep them in memory."""
+
+    def place(entry: Entry) -> tuple[Any, str]:
+        return order_value(entry, query.order), entry.id
+
+    if query.after is not None:
+        behind = query.after
+        entries = [each for each in entries if place(each) != behind and (place(each) < behind) is query.descending]
+    if query.limit is None:
+        return sorted(entries, key=place, reverse=query.descending)
+    return (nlargest if query.descending else nsmallest)(query.limit, entries, key=place)
+
+
+def having(entries: Iterable[Entry], metadata: dict[str, Any]) -> list[Entry]:
+    """The entries that have these values in their metadata."""
+    wanted = [(key, canonical(value)) for key, value in metadata.items()]
+    return [
+        entry
+        for entry in entries
+        if all(key in entry.metadata and canonical(entry.metadata[key]) == value for key, value in wanted)
+    ]
 
 
 class Appended(msgspec.Struct, frozen=True):
@@ -486,3 +545,20 @@ def canonical(value: Any) -> str:
 
 
 _canonical = msgspec.json.Encoder(order="deterministic").encode
+
+
+def is_json_value(data: bytes) -> bool:
+    """Whether these bytes are one JSON value from the first to the last, and so can stand in other JSON as they are."""
+    if not data or data[:1] in JSON_BLANKS or data[-1:] in JSON_BLANKS:
+        return False
+    try:
+        _decode_raw(data)
+        data.decode()
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+JSON_BLANKS = b" \t\r\n"
+
+_decode_raw = msgspec.json.Decoder(msgspec.Raw).decode

@@ -37,7 +37,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from branchlog.commit import CHECKSUM_BYTES, Commit, Head, genesis
 from branchlog.errors import SchemaVersionError
-from branchlog.logs.base import Entry, bare_entry, canonical
+from branchlog.logs.base import Entry, bare_entry, canonical, is_json_value
 
 FORMAT = "branchlog conversation"
 LAYOUT = 1
@@ -47,7 +47,6 @@ READABLE_MAX = 40
 
 _NO_DATA = Raw(b"")
 _SEAL_FIELD = len(',"seal":""}') + 2 * CHECKSUM_BYTES
-_WHITESPACE = b" \t\r\n"
 
 
 class Header(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -95,7 +94,6 @@ class Line(msgspec.Struct, kw_only=True, omit_defaults=True):
 encode = msgspec.json.encode
 _decode_header = msgspec.json.Decoder(Header).decode
 _decode_line = msgspec.json.Decoder(Line).decode
-_decode_raw = msgspec.json.Decoder(Raw).decode
 
 
 class Place(msgspec.Struct, frozen=True, gc=False):
@@ -184,7 +182,7 @@ def line_of(commit: Commit, entry: Changes | None) -> Line:
 
 
 def _put_payload(line: Line, data: bytes) -> None:
-    if not _is_one_json_value(data):
+    if not is_json_value(data):
         line.base64 = b64encode(data).decode()
         return
     if b"\n" in data or b"\r" in data:  # JSON has them between tokens only, where a blank says the same
@@ -192,18 +190,6 @@ def _put_payload(line: Line, data: bytes) -> None:
         line.returns = [at for at, byte in enumerate(data) if byte == 0x0D]
         data = data.replace(b"\n", b" ").replace(b"\r", b" ")
     line.data = Raw(data)
-
-
-def _is_one_json_value(data: bytes) -> bool:
-    """Whether these bytes can stand in a line as they are."""
-    if not data or data[:1] in _WHITESPACE or data[-1:] in _WHITESPACE:
-        return False
-    try:
-        _decode_raw(data)
-        data.decode()
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return True
 
 
 def payload_of(line: Line) -> bytes:
