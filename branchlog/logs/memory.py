@@ -22,16 +22,16 @@ from branchlog.logs.base import (
     ExpectedVersion,
     Query,
     bare_entry,
-    canonical,
     check_commit,
     check_draft,
     check_name,
     drafts_of,
     erasable,
-    order_value,
+    having,
     outcome,
     placed,
     repeated,
+    selected,
 )
 
 
@@ -137,33 +137,20 @@ class MemoryLog:
             return found.entry if found else None
 
     def entries(self, query: Query) -> list[Entry]:
-        found = self._having(query.metadata)
-        found.sort(key=lambda entry: (order_value(entry, query.order), entry.id), reverse=query.descending)
-        if query.after is not None:
-            behind = query.after
-            found = [
-                entry
-                for entry in found
-                if (place := (order_value(entry, query.order), entry.id)) != behind
-                and (place < behind) is query.descending
-            ]
-        return found[: query.limit]
+        return selected(self._having(query.metadata), query)
 
     def count(self, metadata: dict[str, Any]) -> int:
         return len(self._having(metadata))
 
     def _having(self, metadata: dict[str, Any]) -> list[Entry]:
-        wanted = {(key, canonical(value)) for key, value in metadata.items()}
         with self._shared.lock:
             if self._shared.closed:
                 raise LogClosed
-            return [
-                stream.entry
-                for (namespace, _), stream in self._shared.streams.items()
-                if stream is not None
-                and namespace == self.namespace
-                and wanted <= {(key, canonical(value)) for key, value in stream.entry.metadata.items()}
+            streams = self._shared.streams.items()
+            entries = [
+                each.entry for (namespace, _), each in streams if each is not None and namespace == self.namespace
             ]
+            return having(entries, metadata)
 
     def put_entry(self, entry: Entry) -> bool:
         with self._shared.lock:

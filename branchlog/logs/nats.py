@@ -40,7 +40,6 @@ import random
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from heapq import nlargest, nsmallest
 from itertools import pairwise
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
@@ -61,7 +60,6 @@ from branchlog.errors import (
 from branchlog.logs._nats.connection import (
     CONFLICT,
     HEADER_ROOM_BYTES,
-    NO_STREAM,
     PAUSE_SECONDS,
     RETRY_SECONDS,
     Connection,
@@ -81,15 +79,12 @@ from branchlog.logs._nats.messages import (
     Message,
     Rest,
     Rung,
-    StoredEntry,
     decode,
     decode_replacement,
     decode_rest,
     encode,
     encode_replacement,
-    entry_of,
     facts_of,
-    stored_entry,
     token,
 )
 from branchlog.logs._nats.streams import LAYOUT, absent, limits, make, opened, side_config
@@ -105,15 +100,18 @@ from branchlog.logs.base import (
     ExpectedVersion,
     Log,
     Query,
+    StoredEntry,
     bare_entry,
-    canonical,
     check_commit,
     check_draft,
     check_name,
+    entry_from,
     erasable,
-    order_value,
+    having,
     placed,
     repeated,
+    selected,
+    stored_entry,
 )
 
 P = ParamSpec("P")
@@ -743,17 +741,7 @@ class NatsLog:
 
     @_call
     async def entries(self, query: Query) -> list[Entry]:
-        found = await self._having(query.metadata)
-
-        def place(entry: Entry) -> tuple[Any, str]:
-            return order_value(entry, query.order), entry.id
-
-        if query.after is not None:
-            behind = query.after
-            found = [each for each in found if place(each) != behind and (place(each) < behind) is query.descending]
-        if query.limit is not None:
-            return (nlargest if query.descending else nsmallest)(query.limit, found, key=place)
-        return sorted(found, key=place, reverse=query.descending)
+        return selected(await self._having(query.metadata), query)
 
     @_call
     async def count(self, metadata: dict[str, Any]) -> int:
@@ -763,15 +751,7 @@ class NatsLog:
         catalog = self._shared.catalogs.setdefault(self.namespace, _Catalog())
         async with catalog.lock:
             await self._catch_up(catalog)
-            entries = list(catalog.entries.values())
-        wanted = {(key, canonical(value)) for key, value in metadata.items()}
-        if not wanted:
-            return entries
-        return [
-            each
-            for each in entries
-            if wanted <= {(key, canonical(value)) for key, value in each.metadata.items() if key in metadata}
-        ]
+            return having(catalog.entries.values(), metadata)
 
     async def _catch_up(self, catalog: _Catalog) -> None:
         subject = f"{self._prefix}.>"
@@ -847,14 +827,7 @@ class NatsLog:
         return sorted(found, key=lambda each: each.version)
 
     async def _snapshots_of(self, stream: str) -> list[Raw]:
-        subject = f"{self._snapshots}.{token(self.namespace)}.{token(stream)}.*"
-        try:
-            last = await self._server.last(self._snapshots, subject)
-        except Refused as refusal:
-            if refusal.code == NO_STREAM:  # nobody has taken one yet
-                return []
-            raise
-        return await self._server.scan(self._snapshots, subject, 1, last.sequence) if last else []
+        return await self._server.found(self._snapshots, f"{self._snapshots}.{token(self.namespace)}.{token(stream)}.*")
 
     @_call
     async def put_snapshot(self, stream: str, snapshot: Snapshot) -> bool:
@@ -956,7 +929,7 @@ def _entry(message: Message) -> Entry:
     entry = message.entry
     if entry is None:
         raise CorruptLog(f"the message at sequence {message.sequence}", "it has no entry for the catalog")
-    return entry_of(message.facts, entry)
+    return entry_from(message.facts.stream, message.facts.last, entry)
 
 
 def _is_name(name: str) -> bool:

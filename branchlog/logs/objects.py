@@ -105,13 +105,13 @@ from branchlog.logs.base import (
     Examination,
     ExpectedVersion,
     Query,
-    canonical,
     check_commit,
     check_draft,
     check_name,
     drafts_of,
     erasable,
-    order_value,
+    having,
+    selected,
 )
 
 LAYOUT = 1
@@ -394,29 +394,16 @@ class ObjectsLog:
         return await current_entry(self._bucket, found)
 
     async def entries(self, query: Query) -> list[Entry]:
-        found = await self._having(query.metadata)
-        found.sort(key=lambda entry: (order_value(entry, query.order), entry.id), reverse=query.descending)
-        if query.after is not None:
-            behind = query.after
-            found = [
-                entry
-                for entry in found
-                if (place := (order_value(entry, query.order), entry.id)) != behind
-                and (place < behind) is query.descending
-            ]
-        return found[: query.limit]
+        return selected(await self._having(query.metadata), query)
 
     async def count(self, metadata: dict[str, Any]) -> int:
         return len(await self._having(metadata))
 
     async def _having(self, metadata: dict[str, Any]) -> list[Entry]:
         self._shared.check_open()
-        wanted = {(key, canonical(value)) for key, value in metadata.items()}
         await self._catch_up()
-        entries = [each.entry for each in await self._listings(encoded_namespace(self.namespace)) if each.entry]
-        return [
-            entry for entry in entries if wanted <= {(key, canonical(value)) for key, value in entry.metadata.items()}
-        ]
+        listings = await self._listings(encoded_namespace(self.namespace))
+        return having((each.entry for each in listings if each.entry), metadata)
 
     async def _listings(self, namespace: str) -> list[Listing]:
         """The catalog of a namespace; what is known from before, by its tag, is not read again."""

@@ -75,16 +75,19 @@ from branchlog.logs.base import (
     Examination,
     ExpectedVersion,
     Query,
+    StoredEntry,
     bare_entry,
     canonical,
     check_commit,
     check_draft,
     check_name,
     drafts_of,
+    entry_from,
     erasable,
     outcome,
     placed,
     repeated,
+    stored_entry,
 )
 
 T = TypeVar("T")
@@ -214,20 +217,8 @@ class _Stream(msgspec.Struct, frozen=True):
         return sha256(_encode(msgspec.structs.astuple(self)[1:])).digest()[:CHECKSUM_BYTES]
 
 
-class _StoredEntry(msgspec.Struct, frozen=True):
-    """The catalog's entry as JSON."""
-
-    title: str | None
-    metadata: dict[str, Any]
-    created: int
-    updated: int
-    nodes: int
-    branches: int
-    cursors: dict[str, int]
-
-
 _encode = msgspec.json.encode
-_decode_entry = msgspec.json.Decoder(_StoredEntry).decode
+_decode_entry = msgspec.json.Decoder(StoredEntry).decode
 
 
 class SqliteLog:
@@ -309,17 +300,7 @@ class SqliteLog:
 
     def _put_stream(self, writer: sqlite3.Connection, before: _Stream | None, head: Head, entry: Entry) -> _Stream:
         """Write the row of a stream. ``before`` is what it was, None for a new stream."""
-        encoded = _encode(
-            _StoredEntry(
-                entry.title,
-                entry.metadata,
-                entry.created,
-                entry.updated,
-                entry.nodes,
-                entry.branches,
-                entry.cursors,
-            )
-        )
+        encoded = _encode(stored_entry(entry))
         stream = _Stream(
             before.key if before else 0,
             self.namespace,
@@ -944,18 +925,7 @@ def _checked(row: Row) -> _Stream:
 
 
 def _entry(stream: _Stream) -> Entry:
-    entry = _decode_entry(stream.entry)
-    return Entry(
-        id=stream.id,
-        version=stream.version,
-        title=entry.title,
-        metadata=entry.metadata,
-        created=entry.created,
-        updated=entry.updated,
-        nodes=entry.nodes,
-        branches=entry.branches,
-        cursors=entry.cursors,
-    )
+    return entry_from(stream.id, stream.version, _decode_entry(stream.entry))
 
 
 def _inserted(writer: sqlite3.Connection, key: int, commit: Commit) -> Appended:

@@ -15,7 +15,6 @@ when something was erased. The first line is its header; each further one has ``
 
 from __future__ import annotations
 
-import heapq
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -27,7 +26,7 @@ from msgspec import UNSET, UnsetType
 from branchlog.commit import Head
 from branchlog.errors import BranchlogError
 from branchlog.logs._files.lines import BadLine, Changes, Index, changed, changes, opened, sealed
-from branchlog.logs.base import Entry, Query, canonical, order_value
+from branchlog.logs.base import Entry, Query, having, selected
 
 FORMAT = "branchlog catalog"
 LAYOUT = 1
@@ -209,34 +208,12 @@ class Catalog:
 
     def entries(self, namespace: str, query: Query) -> list[Entry]:
         """The entries that a query asks for."""
-
-        def place(entry: Entry) -> tuple[int | str, str]:
-            return order_value(entry, query.order), entry.id
-
-        found: Iterable[Entry] = self.having(namespace, query.metadata)
-        if query.after is not None:
-            behind: tuple[Any, str] = query.after
-            if query.descending:
-                found = [entry for entry in found if place(entry) < behind]
-            else:
-                found = [entry for entry in found if place(entry) > behind]
-        if query.limit is None:
-            return sorted(found, key=place, reverse=query.descending)
-        take = heapq.nlargest if query.descending else heapq.nsmallest
-        return take(query.limit, found, key=place)
+        return selected(self.having(namespace, query.metadata), query)
 
     def having(self, namespace: str, metadata: dict[str, Any]) -> list[Entry]:
         """The entries of a namespace that have these values in their metadata."""
-        wanted = [(key, canonical(value)) for key, value in metadata.items()]
-        return [
-            known.entry
-            for known in self.by_file.values()
-            if known.entry is not None
-            and known.namespace == namespace
-            and all(
-                key in known.entry.metadata and canonical(known.entry.metadata[key]) == value for key, value in wanted
-            )
-        ]
+        entries = (known.entry for known in self.by_file.values() if known.namespace == namespace)
+        return having((entry for entry in entries if entry is not None), metadata)
 
 
 def blank_entry(stream: str) -> Entry:

@@ -383,6 +383,16 @@ class Connection:
         got = _decode_got(msgspec.json.decode(answer, type=dict[str, msgspec.Raw])["message"])
         return Raw(got.seq, _headers(got.hdrs), got.data, got.subject)
 
+    async def found(self, stream: str, subject: str) -> list[Raw]:
+        """The messages of a subject in a stream that may not have been made yet."""
+        try:
+            last = await self.last(stream, subject)
+        except Refused as refusal:
+            if refusal.code == NO_STREAM:
+                return []
+            raise
+        return await self.scan(stream, subject, 1, last.sequence) if last else []
+
     async def scan(
         self,
         stream: str,

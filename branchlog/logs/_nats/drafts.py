@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from branchlog.logs._nats.connection import NO_STREAM, Connection, Raw, Refused
+from branchlog.logs._nats.connection import Connection, Raw
 from branchlog.logs._nats.messages import token
 from branchlog.logs._nats.streams import make, side_config
 from branchlog.logs.base import Draft, drafts_of
@@ -63,11 +63,4 @@ class Drafts:
         return bool(found)
 
     async def _found(self, subject: str) -> list[Raw]:
-        try:
-            last = await self._server.last(self._stream, subject)
-        except Refused as refusal:
-            if refusal.code == NO_STREAM:  # there never was a draft
-                return []
-            raise
-        found = await self._server.scan(self._stream, subject, 1, last.sequence) if last else []
-        return sorted(found, key=lambda each: each.sequence)
+        return sorted(await self._server.found(self._stream, subject), key=lambda each: each.sequence)

@@ -24,13 +24,12 @@ import re
 from base64 import urlsafe_b64encode
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any
 
 import msgspec
 
 from branchlog.commit import CHECKSUM_BYTES, Commit, Head
 from branchlog.errors import CorruptLog
-from branchlog.logs.base import Entry
+from branchlog.logs.base import StoredEntry
 
 HEADER, SEAL = "Branchlog", "Branchlog-Seal"
 
@@ -45,18 +44,6 @@ Rung = tuple[int, int, int]
 
 START: Rung = (0, 0, 0)
 """Before the first commit."""
-
-
-class StoredEntry(msgspec.Struct, frozen=True):
-    """The catalog's entry, but for what the facts say already."""
-
-    title: str | None
-    metadata: dict[str, Any]
-    created: int
-    updated: int
-    nodes: int
-    branches: int
-    cursors: dict[str, int]
 
 
 class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -257,28 +244,6 @@ def decode_replacement(sequence: int, headers: dict[str, str], body: bytes) -> R
     if headers.get(SEAL) != _digest(body):
         raise CorruptLog(f"the message at sequence {sequence}", "its seal does not match: it is not as it was written")
     return _decode_replacement(body)
-
-
-def stored_entry(entry: Entry) -> StoredEntry:
-    """An entry as it is stored."""
-    return StoredEntry(
-        entry.title, entry.metadata, entry.created, entry.updated, entry.nodes, entry.branches, entry.cursors
-    )
-
-
-def entry_of(facts: Facts, entry: StoredEntry) -> Entry:
-    """A stored entry as the catalog gives it."""
-    return Entry(
-        id=facts.stream,
-        version=facts.last,
-        title=entry.title,
-        metadata=entry.metadata,
-        created=entry.created,
-        updated=entry.updated,
-        nodes=entry.nodes,
-        branches=entry.branches,
-        cursors=entry.cursors,
-    )
 
 
 def _digest(content: bytes) -> str:

@@ -9,23 +9,11 @@ import msgspec
 
 from branchlog.commit import CHECKSUM_BYTES, Commit, Head, genesis, is_whole
 from branchlog.errors import ConversationDeleted, CorruptLog
-from branchlog.logs.base import NAME_BYTES_MAX, Entry, canonical
+from branchlog.logs.base import NAME_BYTES_MAX, Entry, StoredEntry, canonical, entry_from, stored_entry
 
 COMMIT = "c.first, c.count, c.id, c.at, c.schema, c.data, c.previous, c.checksum, c.position, c.erased"
 STREAM = "s.id, s.version, s.checksum, s.deleted, s.seal"
 ENTRY = f"{STREAM}, s.title, s.created, s.updated, s.entry, s.entry_seal"
-
-
-class StoredEntry(msgspec.Struct, frozen=True):
-    """The catalog's entry as JSON."""
-
-    title: str | None
-    metadata: dict[str, Any]
-    created: int
-    updated: int
-    nodes: int
-    branches: int
-    cursors: dict[str, int]
 
 
 _encode = msgspec.json.encode
@@ -49,17 +37,7 @@ class Rows:
 
     def entry_row(self, stream: str, entry: Entry) -> tuple[bytes, int, int, bytes, bytes, list[bytes]]:
         """The columns of an entry: title, created, updated, entry, entry_seal and facets."""
-        encoded = _encode(
-            StoredEntry(
-                entry.title,
-                entry.metadata,
-                entry.created,
-                entry.updated,
-                entry.nodes,
-                entry.branches,
-                entry.cursors,
-            )
-        )
+        encoded = _encode(stored_entry(entry))
         title = (entry.title or "").encode()
         seal = self._entry_seal(stream, title, entry.created, entry.updated, encoded)
         return title, entry.created, entry.updated, encoded, seal, self.facets(entry.metadata)
@@ -112,18 +90,7 @@ class Rows:
         seal = self._entry_seal(id, row["title"], row["created"], row["updated"], encoded)
         if seal != row["entry_seal"]:
             raise CorruptLog(f"the catalog entry of {id!r}", "it is not as it was written")
-        entry = _decode_entry(encoded)
-        return Entry(
-            id=id,
-            version=head.version,
-            title=entry.title,
-            metadata=entry.metadata,
-            created=entry.created,
-            updated=entry.updated,
-            nodes=entry.nodes,
-            branches=entry.branches,
-            cursors=entry.cursors,
-        )
+        return entry_from(id, head.version, _decode_entry(encoded))
 
 
 def _sealed(said: list[Any]) -> bytes:
