@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypeAlias, TypeVar, overload
 
@@ -19,10 +19,11 @@ import msgspec
 from branchlog._core.codec import Codec
 from branchlog._core.events import MAIN, AnyEvent, ConversationStarted, CursorMoved, NodeAdded
 from branchlog._core.message import Json, Message, check_metadata, copied, decode
-from branchlog._core.projection import parts, to_datetime
+from branchlog._core.projection import adding, parts, to_datetime
 from branchlog._core.redact import blanked
 from branchlog._core.same import different
 from branchlog._core.tree import Moment
+from branchlog._fetching import STRETCH_BYTES_MAX, Fetching, digest_of
 from branchlog.commit import Commit, Head, Snapshot, verified
 from branchlog.conversation import Clock, Conversation, NodeLike
 from branchlog.errors import (
@@ -31,12 +32,22 @@ from branchlog.errors import (
     ConversationNotFound,
     CorruptLog,
     InvalidInput,
-    LogClosed,
     NotFound,
     SnapshotIgnored,
     VersionConflict,
 )
-from branchlog.logs.base import ORDERS, AsyncLog, Entry, Erasure, Log, Order, Query, check_name, order_value
+from branchlog.logs.base import (
+    ORDERS,
+    AsyncLog,
+    Entry,
+    Erasure,
+    GivesPayloads,
+    Log,
+    Order,
+    Query,
+    check_name,
+    order_value,
+)
 
 T = TypeVar("T")
 Steps: TypeAlias = Generator[Callable[[Any], Any], Any, T]
@@ -53,8 +64,8 @@ PAGE_COMMITS = 4_096
 PATH_COMMITS_MIN, PATH_COMMITS_MAX = 2, 1_024
 """Commits of one read when a path is followed upwards: few where it jumps about, more and more where it is a line."""
 
-BLOCK_EVENTS, BLOCK_EVENTS_MAX = 64, 4_096
-"""Events whose messages are fetched at once where a snapshot left them out: worth the cost of one read."""
+LINE_COMMITS = 256
+"""A path that is read by so many commits at a time is a line, and worth a look at the snapshots."""
 
 SNAPSHOT_TAIL_BYTES = 1 << 20
 """A snapshot is taken when opening would have to fold more than this behind the last one: a few milliseconds' work, and
@@ -270,7 +281,7 @@ def _begun(home: Home, id: str) -> Steps[Conversation]:
         warnings.warn(each, stacklevel=2)
     if usable:
         try:
-            chat._lay(usable, _fetching(local, id))
+            chat._fetch_by(Fetching(local, id, home.codec, chat._lay(usable)))
         except InvalidInput as error:
             warnings.warn(SnapshotIgnored(id, usable[-1].version, str(error)), stacklevel=2)
             return Conversation(id, namespace=home.namespace, clock=home.clock, codec=home.codec)
@@ -322,37 +333,6 @@ def _chain(snapshots: Sequence[Snapshot]) -> list[Snapshot]:
     return chain[::-1]
 
 
-def _fetching(local: Log, id: str) -> Callable[[int], list[Commit]]:
-    """What fetches the commits around a version, also after the store was closed.
-
-    Where one block is wanted right behind another, as when a path is read, it is twice as long as that.
-    """
-    size, end = BLOCK_EVENTS, 0
-
-    def fetch(version: int) -> list[Commit]:
-        nonlocal size, end
-        goes_on = end < version <= end + BLOCK_EVENTS
-        size = min(size * 2, BLOCK_EVENTS_MAX) if goes_on else BLOCK_EVENTS
-        after = end if goes_on else (version - 1) // BLOCK_EVENTS * BLOCK_EVENTS
-        commits = _read_anyway(local, id, after, after + size)
-        end = commits[-1].last if commits else 0
-        return commits
-
-    return fetch
-
-
-def _read_anyway(local: Log, id: str, after: int, until: int) -> list[Commit]:
-    """Read from a log, whether it was closed or not."""
-    try:
-        return local.read(id, after=after, until=until)
-    except LogClosed:
-        log = local.reopened()
-    try:
-        return log.read(id, after=after, until=until)
-    finally:
-        log.close()
-
-
 # Saving.
 
 
@@ -368,7 +348,7 @@ def save(home: Home, chat: Conversation, on_conflict: str) -> Steps[int]:
     while chat._pending:
         yield from _save_once(chat, on_conflict)
         if chat._tail_bytes > SNAPSHOT_TAIL_BYTES and not chat._pending and home.local is not None:
-            yield from _try_snapshot(chat)
+            yield from _try_snapshot(home, chat)
     return chat.saved_version
 
 
@@ -428,31 +408,47 @@ def entry_of(chat: Conversation, version: int) -> Entry:
 # Snapshots.
 
 
-def _try_snapshot(chat: Conversation) -> Steps[None]:
+def _try_snapshot(home: Home, chat: Conversation) -> Steps[None]:
     """Take a snapshot; a failure is told, and is not the save's."""
     try:
-        yield from _put_snapshot(chat)
+        yield from _put_snapshot(home, chat)
     except Exception as error:  # noqa: BLE001 - the save is made, whatever becomes of a cache
         chat._tail_bytes = 0  # the next try comes when as much again has been said, not with every save
         warnings.warn(SnapshotIgnored(chat.id, chat.saved_version, f"it could not be taken: {error}"), stacklevel=2)
 
 
-def _put_snapshot(chat: Conversation) -> Steps[None]:
+def _put_snapshot(home: Home, chat: Conversation) -> Steps[None]:
     """Take one of what came after the last that can be used; if there are others, begin anew without them."""
     usable, ignored = yield from _usable(chat.id, chat._fingerprint)
     if ignored:
         yield lambda log: log.drop_snapshots(chat.id)
         usable = []
-    taken = chat._take_snapshot(after=usable[-1].version if usable else 0)
+    after = usable[-1].version if usable else 0
+    taken = chat._take_snapshot(after, (yield from _payloads(home, chat, after)))
     if (yield lambda log: log.put_snapshot(chat.id, taken)):
         chat._has_snapshot(taken)
+
+
+def _payloads(home: Home, chat: Conversation, after: int) -> Steps[bytes]:
+    """The digest of what is saved since a version; empty where it cannot be read together, or is too much for that."""
+    if not isinstance(home.local, GivesPayloads):
+        return b""
+    commits: list[Commit] = []
+    size, last = 0, after
+    while last < chat.saved_version and size <= STRETCH_BYTES_MAX:
+        commits += yield _read(chat.id, last, PAGE_COMMITS)
+        size, last = sum(len(commit.data) for commit in commits), commits[-1].last
+    while commits[-1].last > chat.saved_version:  # what others have written since
+        commits.pop()
+    alike = all(commit.schema == home.codec.schema and not commit.erased for commit in commits)
+    return digest_of(commits) if alike and size <= STRETCH_BYTES_MAX else b""
 
 
 def take_snapshot(home: Home, id: str) -> Steps[int]:
     """Take a snapshot of what has come since the last one; the version that snapshots reach then."""
     chat = yield from load(home, id)
     if chat._snapshot_version < chat.saved_version:
-        yield from _put_snapshot(chat)
+        yield from _put_snapshot(home, chat)
     return chat._snapshot_version
 
 
@@ -547,13 +543,20 @@ def _path(home: Home, id: str, version: int) -> Steps[Messages]:
     """Follow the parents of a node up to the root, reading as few commits as may be.
 
     A read begins at the commit of the node that is wanted and goes back from there. Where the path used most of what
-    was read it is likely a line, and the next read is twice as long; where it used little, the next is short.
+    was read it is likely a line, and the next read is twice as long; where it used little, the next is short. A long
+    line is read by way of the snapshots that cover it.
     """
     upwards: Messages = []
     limit = PATH_COMMITS_MIN
+    begun: Conversation | None = None
     while version:
+        if limit >= LINE_COMMITS:
+            begun = begun or (yield from _begun(home, id))
+            if version <= begun.version:
+                downwards: Messages = yield _line(home, begun, version)
+                return downwards + upwards[::-1]
         commits = yield _read_back(id, version, limit)
-        nodes = {found: event for commit in commits for found, event in _nodes_of(home, commit)}
+        nodes = _nodes_of(home, commits)
         used = 0
         while version and version >= commits[-1].first:
             event = nodes.get(version)
@@ -568,15 +571,34 @@ def _path(home: Home, id: str, version: int) -> Steps[Messages]:
     return upwards[::-1]
 
 
+def _line(home: Home, begun: Conversation, version: int) -> Callable[[Any], Any]:
+    """Read the way to a node of a conversation of which the messages are fetched; awaited, in another thread."""
+
+    def work() -> Messages:
+        return begun._messages_to(begun._state.arrays.index_of(version))
+
+    def call(log: Any) -> Any:
+        if log is home.local:
+            return work()
+        import asyncio  # a blocking program has no use for it
+
+        return asyncio.to_thread(work)
+
+    return call
+
+
 def _read_back(id: str, version: int, limit: int) -> Callable[[Any], Any]:
     return lambda log: log.read(id, until=version, limit=limit, backward=True)
 
 
-def _nodes_of(home: Home, commit: Commit) -> Iterator[tuple[int, NodeAdded | ConversationStarted]]:
-    for version, event in enumerate(home.codec.decode(commit), commit.first):
-        for part in parts(event):
-            if isinstance(part, (NodeAdded, ConversationStarted)):  # a union would be made anew each time
-                yield version, part
+def _nodes_of(home: Home, commits: Iterable[Commit]) -> dict[int, NodeAdded | ConversationStarted]:
+    """What added nodes, by version."""
+    nodes = {}
+    for commit in commits:
+        for version, event in enumerate(home.codec.decode(commit), commit.first):
+            if (part := adding(event)) is not None:
+                nodes[version] = part
+    return nodes
 
 
 def _entry(id: str) -> Steps[Entry]:

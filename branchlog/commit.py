@@ -167,8 +167,10 @@ def verified(commits: Iterable[Commit], after: Head) -> Iterator[Commit]:
 
 def is_whole(commit: Commit) -> bool:
     """Whether the commit's checksum matches what it says."""
-    digest = commit.digest
-    if commit.erased and commit.erased != digest + _erasure(digest, commit.data):
+    erased = commit.erased
+    if not erased:
+        digest = sha256(commit.data).digest()
+    elif erased != (digest := commit.digest) + _erasure(digest, commit.data):
         return False
     return commit.checksum == checksum(
         commit.previous, commit.first, commit.count, commit.id, commit.at, commit.schema, digest

@@ -30,11 +30,12 @@ from branchlog._core.events import (
     NodeAnnotated,
     NodeRedacted,
 )
-from branchlog._core.message import Json, Message, same_json
-from branchlog._core.projection import Projection, evolve_all, to_microseconds
+from branchlog._core.message import Json, Message, decode, same_json
+from branchlog._core.projection import Fetched, Projection, evolve_all, to_microseconds
 from branchlog._core.rebase import rebase
 from branchlog._core.redact import blank
 from branchlog._core.replay import Step, replay
+from branchlog._core.snapshot import Stretch
 from branchlog._core.tree import Branch, Comparison, Moment, Node, Tree, compare
 from branchlog._ids import uuid7
 from branchlog.commit import Commit, Head, Snapshot, genesis, seal
@@ -192,15 +193,22 @@ class Conversation:
 
     def path(self, at: NodeLike | Moment | None = None) -> tuple[Node, ...]:
         """The nodes from the root to a node, to where the default cursor stood at a moment, or to where it is."""
+        return self._node_at(at).path
+
+    def _node_at(self, at: NodeLike | Moment | None) -> Node:
+        """A node, or where the default cursor stood at a moment, or where it is."""
         if at is None:
-            return self.cursor.path
-        if isinstance(at, Node | str):
-            return self.node(at).path
-        return self.at(at).cursor.path
+            return self.cursor
+        return self.node(at) if isinstance(at, Node | str) else self.at(at).cursor
 
     def messages(self, at: NodeLike | Moment | None = None) -> list[Message]:
         """The messages on a path, as a model is sent them; see ``path`` for ``at``."""
-        return [message for node in self.path(at) if (message := node.message) is not None]
+        return self._messages_to(self._node_at(at).index)
+
+    def _messages_to(self, index: int) -> list[Message]:
+        """The messages on the way from the root to a node."""
+        content = self._state.content
+        return [decode(said) for each in self._state.arrays.path(index) if (said := content(each)) is not None]
 
     def at(self, moment: Moment) -> Tree:
         """The tree as it was at a version or an aware datetime: cursors, labels, ratings and title as of then."""
@@ -534,30 +542,33 @@ class Conversation:
     def _fingerprint(self) -> str:
         return f"{snapshot.FORMAT}.{self._codec.fingerprint}"
 
-    def _take_snapshot(self, after: int) -> Snapshot:
-        """The snapshot of what is saved since a version, where another one ends."""
-        data = snapshot.take(self._state, after, self.saved_version)
+    def _take_snapshot(self, after: int, payloads: bytes = b"") -> Snapshot:
+        """The snapshot of what is saved since a version, where another one ends; with a digest of the payloads."""
+        data = snapshot.take(self._state, after, self.saved_version, payloads)
         return sealed_snapshot(after, self._head, self._fingerprint, data)
 
     def _has_snapshot(self, taken: Snapshot) -> None:
         self._snapshot_version = taken.version
         self._tail_bytes = 0
 
-    def _lay(self, snapshots: Iterable[Snapshot], fetch: Callable[[int], list[Commit]]) -> None:
-        """Begin with the events of snapshots, end to end; their messages are fetched when they are looked at.
+    def _lay(self, snapshots: Iterable[Snapshot]) -> list[Stretch]:
+        """Begin with the events of snapshots, end to end, and without their messages.
 
-        ``fetch`` gives the commits around a version. Raises ``InvalidInput`` for one that does not fit.
+        Answers the stretches of which the payloads can be read together. Raises ``InvalidInput`` for a snapshot that
+        does not fit.
         """
-
-        def fill(version: int) -> None:
-            for commit in fetch(version):
-                self._state.fill(commit.first, self._codec.decode(commit))
-
+        stretches = []
         for taken in snapshots:
-            snapshot.apply(self._state, taken.data)
+            digest = snapshot.apply(self._state, taken.data)
+            if digest:
+                stretches.append(Stretch(taken.after, taken.version, digest))
             self._head = Head(taken.version, taken.checksum)
             self._has_snapshot(taken)
-        self._state.fetch = fill
+        return stretches
+
+    def _fetch_by(self, fetch: Callable[[int], Fetched]) -> None:
+        """Fetch messages that snapshots left out, when they are looked at: the events around a version."""
+        self._state.fetch = fetch
 
     def _merge(self, commits: list[Commit]) -> None:
         """Put the pending events on top of commits that came first.

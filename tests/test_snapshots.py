@@ -17,13 +17,18 @@ from branchlog import (
     BackendError,
     ConversationDeleted,
     ConversationNotFound,
+    CorruptLog,
     SnapshotIgnored,
     Store,
+    _fetching,
     _steps,
 )
+from branchlog._core import projection
+from branchlog._core.projection import ABSENT
 from branchlog._core.same import different
 from branchlog.commit import Head, snapshot
 from branchlog.logs.memory import MemoryLog
+from branchlog.logs.sqlite import SqliteLog
 from branchlog.testing import TickingClock, commands, played, portrait
 from branchlog.testing.playing import picks
 
@@ -33,8 +38,10 @@ LITTLE = 400
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch):
-    """Snapshots are taken after a few messages."""
+    """Snapshots are taken after a few messages, and read a stretch at a time by who reads two messages in a row."""
     monkeypatch.setattr(_steps, "SNAPSHOT_TAIL_BYTES", LITTLE)
+    monkeypatch.setattr(_steps, "LINE_COMMITS", 4)
+    monkeypatch.setattr(_fetching, "STRETCH_EVENTS", 2 * _fetching.EVENTS_MIN)
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -75,7 +82,10 @@ def check_same(store, chat, id="trip"):
     expected = whole(store, id)
     assert list(different(expected._state, chat._state)) == []
     assert portrait(chat.tree) == portrait(expected.tree)
-    assert chat.messages() == expected.messages()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        assert chat.messages() == expected.messages() == store.messages(id)
+    assert {each.category for each in told} <= {SnapshotIgnored}
     for version in range(1, chat.version + 1):
         assert portrait(chat.at(version)) == portrait(expected.at(version))
 
@@ -419,6 +429,156 @@ def test_failing_to_take_one_fails_no_save(error):
     chat.say("user", "x" * LITTLE)
     assert Store(log).save(chat) == 7
     assert reaching(Store(log)) == [(0, 7)]
+
+
+# Stretches: the payloads that a snapshot covers, read together.
+
+
+def lined(path, count=60, id="line"):
+    """A line of messages, with snapshots, in a file."""
+    with opened(path) as store:
+        chat = store.create(id)
+        for number in range(count):
+            chat.say("user", f"message {number}")
+            store.save(chat)
+    return [f"message {number}" for number in range(count)]
+
+
+def read_by(monkeypatch):
+    """The names of what is called on a log in SQLite to read messages, as it is called."""
+    calls = []
+    for name in ("read", "payloads"):
+        real = getattr(SqliteLog, name)
+
+        def counting(self, *args, _real=real, _name=name, **options):
+            calls.append(_name)
+            return _real(self, *args, **options)
+
+        monkeypatch.setattr(SqliteLog, name, counting)
+    return calls
+
+
+@pytest.mark.parametrize("how", ["loaded", "path only", "loaded, backward", "async, path only"])
+def test_a_line_is_read_by_the_stretch(path, monkeypatch, how):
+    said = lined(path, 400)
+    calls = read_by(monkeypatch)
+
+    async def path_only():
+        async with branchlog.open_async(path) as store:
+            return await store.messages("line")
+
+    with opened(path) as store:
+        if how == "path only":
+            texts = [message.content for message in store.messages("line")]
+        elif how == "async, path only":
+            texts = [message.content for message in asyncio.run(path_only())]
+        else:
+            chat = store.load("line")
+            nodes = chat.tree.nodes[1:] if how == "loaded" else chat.tree.nodes[:0:-1]
+            texts = [node.message.content for node in nodes][:: -1 if how == "loaded, backward" else 1]
+        stretches = len(reaching(store, "line"))
+
+    assert texts == said
+    assert 0 < calls.count("payloads") <= stretches
+    assert calls.count("payloads") > stretches / 2
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_flipped_bit_in_a_stretch_is_found(path, place):
+    """In the commit that it is in, as if all had been read one by one."""
+    lined(path)
+    with opened(path) as store:
+        stretch = reaching(store, "line")[-2]
+    rows = execute(path, "SELECT position, first, data FROM commits WHERE first > ? AND first <= ?", *stretch)
+    assert len(rows) > 2  # the last is read when the conversation is opened
+    position, first, data = rows[place]
+    execute(path, "UPDATE commits SET data = ? WHERE position = ?", data.replace("message", "massage"), position)
+
+    with opened(path) as store:
+        chat = store.load("line")
+        for read in (chat.messages, lambda: store.messages("line")):
+            with pytest.raises(CorruptLog, match=f"version {first} of 'line'"):
+                read()
+
+
+def test_a_digest_that_is_wrong_is_not_believed(path, monkeypatch):
+    """What is wrong then is the snapshot and not the log, so the messages are read one by one."""
+    monkeypatch.setattr(_steps, "digest_of", lambda commits: b"of something else")
+    said = lined(path)
+    calls = read_by(monkeypatch)
+
+    with opened(path) as store:
+        assert [message.content for message in store.messages("line")] == said
+        assert [message.content for message in store.load("line").messages()] == said
+        assert calls.count("payloads") >= 2
+
+
+def test_stretches_of_another_schema_are_not_read_together(path, monkeypatch):
+    application = branchlog.Application("notes", branchlog.Registry("notes", current="1.0.0"))
+    said = lined(path)
+    with branchlog.open(path, application=application, clock=TickingClock()) as store, warnings.catch_warnings():
+        warnings.simplefilter("ignore", SnapshotIgnored)
+        store.drop_snapshots("line")
+        store.snapshot("line")
+        calls = read_by(monkeypatch)
+        assert [message.content for message in store.messages("line")] == said
+    assert "payloads" not in calls
+
+
+def test_what_is_too_much_is_not_read_together(path, monkeypatch):
+    monkeypatch.setattr(_steps, "STRETCH_BYTES_MAX", 10)
+    said = lined(path)
+    calls = read_by(monkeypatch)
+    with opened(path) as store:
+        assert [message.content for message in store.load("line").messages()] == said
+    assert "payloads" not in calls
+
+
+def test_messages_that_were_fetched_do_not_pile_up(path, monkeypatch):
+    """Of a long conversation that is read from end to end only the last part stays in memory."""
+    monkeypatch.setattr(projection, "FETCHED_BYTES_MAX", 5 * LITTLE)
+    said = lined(path, 400)
+    with opened(path) as store:
+        chat = store.load("line")
+        assert [message.content for message in chat.messages()] == said
+        kept = [each for each in chat._state.contents[1:] if each is not ABSENT]
+        assert 0 < len(kept) < 60
+        assert [message.content for message in chat.messages()] == said
+        assert chat.tree.nodes[1].message.content == said[0]
+
+
+def test_what_is_redacted_and_not_saved_yet_is_not_fetched_again(path):
+    """It was left out by a snapshot, is redacted, and only then looked at."""
+    lined(path)
+    with opened(path) as store:
+        chat = store.load("line")
+        node = chat.tree.nodes[3]
+        chat.redact(node)
+        assert node.message.content == ""
+        store.save(chat)
+        assert node.message.content == ""
+        assert store.load("line").tree[node.id].message.content == ""
+
+
+def test_what_others_said_since_is_not_taken_for_ones_own(path):
+    """Fetching reads on behind the snapshot, where another writer's messages stand, and one's own are pending."""
+    with opened(path) as store:
+        chat = store.create("line")
+        chat.say("user", "one")
+        store.save(chat)
+        store.snapshot("line")
+        mine, theirs = store.load("line"), store.load("line")
+        theirs.say("user", "two, of others")
+        theirs.say("user", "three, of others")
+        store.save(theirs)
+        own = mine.say("user", "two, my own")
+
+        assert [message.content for message in mine.messages()] == ["one", "two, my own"]
+        store.save(mine)
+        assert own.message.content == "two, my own"
+        assert {each.message.content for each in mine.tree.nodes[1:]} == {
+            "one", "two, of others", "three, of others", "two, my own",
+        }  # fmt: skip
 
 
 # Damage.

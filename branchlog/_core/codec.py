@@ -13,6 +13,7 @@ read.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 import attrs
@@ -33,6 +34,7 @@ VOCABULARY = Registry("the event vocabulary", current=SCHEMA)
 KNOWN_TYPES = frozenset(str(event.__struct_config__.tag) for event in EVENTS)
 
 _decode_current = msgspec.json.Decoder(list[Event]).decode
+_decode_lines = msgspec.json.Decoder(list[Event]).decode_lines
 _decode_shapes = msgspec.json.Decoder(list[dict[str, Any]]).decode
 _decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
@@ -87,6 +89,16 @@ class Codec:
         if len(events) != commit.count:
             raise CorruptLog(_where(commit), f"{commit.count} events expected, {len(events)} found")
         return events
+
+    def decode_lines(self, payloads: bytes) -> list[AnyEvent]:
+        """The events of several commits of the current schema, of which the payloads are lines.
+
+        Raises ``CorruptLog`` for lines that are not events.
+        """
+        try:
+            return list(chain.from_iterable(_decode_lines(payloads)))
+        except UNREADABLE as error:
+            raise CorruptLog("commits", f"not events of schema {self.schema}: {error}") from error
 
     def schema_of_decoded(self, commit: Commit) -> str:
         """The schema that the events of a commit have when they are decoded."""

@@ -14,11 +14,11 @@ from __future__ import annotations
 import enum
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate, islice
 from operator import itemgetter
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from msgspec import UNSET, Raw
 from msgspec.structs import replace
@@ -71,6 +71,18 @@ class Absent(enum.Enum):
 
 
 ABSENT = Absent.ABSENT
+
+
+FETCHED_BYTES_MAX = 1 << 24
+"""Of messages that a snapshot left out, and that were fetched, so many bytes are kept: 16 MiB."""
+
+
+class Fetched(NamedTuple):
+    """Events from version ``first`` on, all of whole commits, and the bytes that these have."""
+
+    first: int
+    events: Sequence[AnyEvent]
+    size_bytes: int
 
 
 class CursorHistory:
@@ -135,6 +147,8 @@ class Projection:
     """The state of one conversation at its last event, and at every one before."""
 
     __slots__ = (
+        "_fetched",
+        "_fetched_bytes",
         "_peaks",
         "about",
         "arrays",
@@ -154,7 +168,9 @@ class Projection:
     def __init__(self) -> None:
         self.arrays = Arrays()
         self.contents: list[Raw | Absent | None] = []
-        self.fetch: Callable[[int], None] | None = None
+        self.fetch: Callable[[int], Fetched] | None = None
+        self._fetched: list[int] = []
+        self._fetched_bytes = 0
         self.redacted: dict[int, int] = {}
         self.redactions: History[int] = []
         self.times = array("q")
@@ -178,20 +194,37 @@ class Projection:
         if content is ABSENT:
             if self.fetch is None:
                 raise CorruptLog(f"node {node}", "its message was left out and there is no log to fetch it from")
-            self.fetch(self.arrays.versions[node])
+            self.fill(self.fetch(self.arrays.versions[node]))
             content = self.contents[node]
         if content is ABSENT:
             raise CorruptLog(f"node {node}", f"the log has no message at version {self.arrays.versions[node]}")
         return content
 
-    def fill(self, first: int, events: Iterable[AnyEvent]) -> None:
-        """Put messages in place that were left out: those of the events from version ``first`` on."""
-        for version, event in enumerate(events, first):
-            for part in parts(event):
-                if isinstance(part, (NodeAdded, ConversationStarted)):  # a union would be made anew each time
-                    node = self.arrays.index_of(version)
-                    if node != NONE and self.contents[node] is ABSENT:
-                        self.contents[node] = None if part.message is UNSET else part.message
+    def fill(self, fetched: Fetched) -> None:
+        """Put messages in place that were left out.
+
+        They stay until there are too many of them: then those that were fetched before are left out again.
+        """
+        self._make_room(fetched.size_bytes)
+        contents, node = self.contents, self.arrays.count_at(fetched.first - 1)
+        for event in fetched.events:
+            part = adding(event)
+            if part is None:
+                continue
+            if node >= len(contents):
+                break  # what others have added since
+            if contents[node] is ABSENT:
+                message = None if part.message is UNSET else part.message
+                contents[node] = blank(message) if message is not None and node in self.redacted else message
+                self._fetched.append(node)
+            node += 1
+
+    def _make_room(self, size_bytes: int) -> None:
+        if self._fetched_bytes + size_bytes > FETCHED_BYTES_MAX:
+            for node in self._fetched:
+                self.contents[node] = ABSENT
+            self._fetched, self._fetched_bytes = [], 0
+        self._fetched_bytes += size_bytes
 
     # What was so, when.
 
@@ -323,6 +356,17 @@ def evolve_all(state: Projection, events: Iterable[AnyEvent]) -> None:  # noqa: 
                 evolve(state, part)
                 times.pop()
         times.append(event.at)
+
+
+def adding(event: AnyEvent) -> NodeAdded | ConversationStarted | None:
+    """The part of an event that adds a node, if there is one."""
+    kind = type(event)
+    if kind is NodeAdded or kind is CursorMoved:  # which is nearly all of them
+        return event if kind is NodeAdded else None  # type: ignore[return-value]  # mypy does not narrow by ``type``
+    for part in parts(event):
+        if isinstance(part, (NodeAdded, ConversationStarted)):  # a union would be made anew each time
+            return part
+    return None
 
 
 def parts(event: AnyEvent) -> tuple[AnyEvent, ...]:

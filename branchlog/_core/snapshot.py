@@ -14,6 +14,7 @@ import sys
 from array import array
 from collections.abc import Iterator
 from operator import itemgetter
+from typing import NamedTuple
 
 import msgspec
 from msgspec import UNSET
@@ -24,6 +25,17 @@ from branchlog.errors import InvalidInput
 
 FORMAT = 1
 """Raised whenever the columns, or what the projection makes of events, change."""
+
+
+class Stretch(NamedTuple):
+    """The commits after version ``after`` up to ``until``, and the digest of their payloads.
+
+    It is SHA-256 of the payloads with a line end between one and the next.
+    """
+
+    after: int
+    until: int
+    digest: bytes
 
 
 class _Moves(msgspec.Struct, frozen=True, array_like=True):
@@ -48,14 +60,18 @@ class _Index(msgspec.Struct, frozen=True, array_like=True):
     started: ConversationStarted | None
     about: list[tuple[int, ConversationAnnotated]]
     root_has_message: bool
+    payloads: bytes = b""
 
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Index).decode
 
 
-def take(state: Projection, after: int, until_version: int) -> bytes:
-    """The index of the events after version ``after`` up to ``until_version``, both of them ends of commits."""
+def take(state: Projection, after: int, until_version: int, payloads: bytes = b"") -> bytes:
+    """The index of the events after version ``after`` up to ``until_version``, both of them ends of commits.
+
+    ``payloads`` is the digest of these commits' payloads (see ``Stretch``), or empty.
+    """
     arrays = state.arrays
     nodes = slice(arrays.count_at(after), arrays.count_at(until_version))
     about = [each for each in until(state.about, until_version) if each[0] > after]
@@ -80,6 +96,7 @@ def take(state: Projection, after: int, until_version: int) -> bytes:
             started=msgspec.structs.replace(started, message=UNSET) if started else None,
             about=[(version, event) for version, event in about if isinstance(event, ConversationAnnotated)],
             root_has_message=bool(state.contents and state.contents[0] is not None),
+            payloads=payloads,
         )
     )
 
@@ -95,8 +112,11 @@ def _moves(state: Projection, after: int, until_version: int) -> Iterator[_Moves
             yield _Moves(name, _bytes(history.versions[part]), _bytes(history.nodes[part]), history.by[part].tobytes())
 
 
-def apply(state: Projection, data: bytes) -> None:
+def apply(state: Projection, data: bytes) -> bytes:
     """Take the events of a snapshot into the state; their messages stand as ``ABSENT``.
+
+    Answers the digest by which the payloads of these events are known again when they are read together; empty where
+    they can only be read one commit at a time.
 
     Raises ``InvalidInput``, with the state as it was, if the snapshot is not the continuation of it.
     """
@@ -112,6 +132,7 @@ def apply(state: Projection, data: bytes) -> None:
     ):
         raise InvalidInput(f"a snapshot of what comes after version {index.after}, not after {state.version}")
     _extend(state, index, times, versions, parents)
+    return index.payloads
 
 
 def _extend(

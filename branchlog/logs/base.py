@@ -217,6 +217,17 @@ class Erasure:
 
 
 @runtime_checkable
+class GivesPayloads(Protocol):
+    """A log that can give the payloads of many commits by themselves, in less time than ``read`` takes."""
+
+    def payloads(self, stream: str, *, after: int, until: int) -> bytes:
+        """The payloads of the commits after one version up to another, both of them ends of commits, in order.
+
+        A line end stands between one and the next. Nothing is verified: whoever asks has a digest of them.
+        """
+
+
+@runtime_checkable
 class Log(Protocol):
     """A log, blocking."""
 

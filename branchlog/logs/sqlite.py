@@ -497,6 +497,15 @@ class SqliteLog:
         _check_reaches(stream, until, commits[-1].head)
         return commits[::-1]
 
+    def payloads(self, stream: str, *, after: int, until: int) -> bytes:
+        with self._file.reading() as reader:
+            found = self._stream(reader, stream)
+            rows = reader.execute(
+                "SELECT CAST(data AS BLOB) FROM commits WHERE stream = ? AND first > ? AND first <= ? ORDER BY first",
+                (-1 if found is None else found.key, after, until),
+            )
+            return b"\n".join(data for (data,) in rows)
+
     def _before(self, reader: sqlite3.Connection, stream: _Stream, version: int) -> Head:
         """The end of the last commit that ends at or before this version."""
         rows = reader.execute(

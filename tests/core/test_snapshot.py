@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from branchlog import CorruptLog, InvalidInput
 from branchlog._core import snapshot
-from branchlog._core.projection import ABSENT, Projection, evolve_all
+from branchlog._core.projection import ABSENT, Fetched, Projection, evolve_all
 from branchlog._core.replay import replay
 from branchlog._core.same import different
 from branchlog._core.tree import Tree
@@ -31,7 +31,7 @@ def laid(events, cuts):
 
     def fetch(version):
         first = max(1, version - 2)
-        state.fill(first, events[first - 1 : min(version + 2, last)])
+        return Fetched(first, events[first - 1 : min(version + 2, last)], 1_000)
 
     state.fetch = fetch
     evolve_all(state, events[last:])
@@ -142,11 +142,11 @@ def test_messages_are_absent_until_fetched():
     with pytest.raises(CorruptLog, match="no log to fetch it from"):
         state.content(1)
 
-    state.fetch = lambda version: state.fill(version + 1, [])
+    state.fetch = lambda version: Fetched(version + 1, [], 0)
     with pytest.raises(CorruptLog, match="the log has no message at version 2"):
         state.content(1)
 
-    state.fetch = lambda version: state.fill(1, chat.pending)
+    state.fetch = lambda version: Fetched(1, chat.pending, 100)
     assert b'"a"' in bytes(state.content(1))
     assert b"Be brief." in bytes(state.contents[0])
 
