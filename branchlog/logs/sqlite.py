@@ -46,6 +46,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from itertools import chain
+from math import isqrt
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock
@@ -112,12 +113,8 @@ FACET_LENGTH_MAX = 200
 ROWS_MAX = 256
 """Rows of ``streams`` that the writing connection keeps: one for each conversation that is being written."""
 
-SORTED_MAX = 4_096
-"""Conversations that share a value and are put in order as they are found: a few milliseconds. Where there are more,
-the whole list is walked in its order instead, since some of them are soon met."""
-
-WALKED_MAX = 65_536
-"""Conversations that are looked at on such a walk before it is given up: half of what it takes to sort 100,000."""
+PATIENCE = 2
+"""A walk through a list, for those that share a value, is given up after so many times the steps that should do."""
 
 READERS_MAX = 8
 """Idle reading connections that are kept."""
@@ -562,11 +559,12 @@ class SqliteLog:
 
     def entries(self, query: Query) -> list[Entry]:
         listing = _Listing(self.namespace, query)
-        if query.metadata:
-            with self._file.reading() as reader:
-                rows = listing.having(reader)
-        else:
-            rows = self._file.fetched(*listing.whole())
+        if not query.metadata:
+            return self._file.asked(lambda reader: self._listed(reader.execute(*listing.whole())))
+        with self._file.reading() as reader:
+            return self._listed(listing.having(reader))
+
+    def _listed(self, rows: Iterable[Row]) -> list[Entry]:
         return [_listed(self.namespace, row) for row in rows]
 
     def count(self, metadata: dict[str, Any]) -> int:
@@ -574,8 +572,8 @@ class SqliteLog:
         if len(facets) > 1:
             with self._file.reading() as reader:
                 facets, _ = _rarest_first(reader, facets)
-        ((count,),) = self._file.fetched(*_counting(self.namespace, facets))
-        return _number(count)
+        count: int = self._file.asked(lambda reader: reader.execute(*_counting(self.namespace, facets)).fetchone()[0])
+        return count
 
     def _stream_to_write(self, writer: sqlite3.Connection, id: str) -> _Stream | None:
         """The row of a stream, as ``_stream`` gives it, or as the writing connection itself wrote it last."""
@@ -694,18 +692,18 @@ class _File:
         except sqlite3.Error:
             self._writer.close()  # SQLite rolls back what a closed connection left open
 
-    def fetched(self, statement: str, values: Row) -> list[Row]:
-        """The rows that one statement finds; by itself it sees one moment."""
+    def asked(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """What one statement answers, which sees one moment by itself; without what a transaction costs."""
         self._check_open()
         with self._border:
             reader = self._reader()
             try:
-                rows = reader.execute(statement, values).fetchall()
+                answer = work(reader)
             except BaseException:
                 reader.close()
                 raise
             self._keep(reader)
-        return rows
+        return answer
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -991,7 +989,9 @@ class _Listing:
 
     Those that have some metadata are found in two ways, since there is no index of a value in the order of a list: it
     would cost every append a page. Few are looked up and sorted. Of many, some are soon met where the list is walked
-    in its order, unless they all are at its other end; then they are sorted too.
+    in its order: of a list of ``n`` with ``m`` that are sought, a page of ``p`` on the first ``p * n / m`` if they are
+    spread evenly, which is less than to look up all ``m`` where ``m`` is above the root of ``p * n``. Where they are
+    not met, for being at the other end of the list, they are sorted after all.
     """
 
     def __init__(self, namespace: str, query: Query) -> None:
@@ -1011,16 +1011,20 @@ class _Listing:
         statement = f"SELECT {_LISTED} FROM streams WHERE {self._where} ORDER BY {self._order} LIMIT ?"
         return statement, (*self._values, self._limit)
 
-    def having(self, reader: sqlite3.Connection) -> list[Row]:
+    def having(self, reader: sqlite3.Connection) -> Iterable[Row]:
         """The rows of those that have the metadata."""
-        facets, count = _rarest_first(reader, self._facets)
-        rows = self._walked(reader, facets) if count > SORTED_MAX and self._limit >= 0 else None
+        if self._limit < 0:
+            return self._sorted(reader, self._facets)
+        (last,) = reader.execute("SELECT max(key) FROM streams").fetchone()  # there are about as many
+        few = isqrt(self._limit * (last or 0))
+        facets, count = _rarest_first(reader, self._facets, few + 1)
+        rows = self._walked(reader, facets, PATIENCE * few) if count > few else None
         return self._sorted(reader, facets) if rows is None else rows
 
-    def _walked(self, reader: sqlite3.Connection, facets: list[Row]) -> list[Row] | None:
-        """The rows that are met first on a walk through all; None where it takes too long."""
+    def _walked(self, reader: sqlite3.Connection, facets: list[Row], steps: int) -> Iterable[Row] | None:
+        """The rows that are met first on a walk through all; None where so many steps do not lead to all of them."""
         keys: list[int] = []
-        for looked_at, (key, found) in enumerate(
+        for step, (key, found) in enumerate(
             reader.execute(
                 f"SELECT key, {' AND '.join(_has('streams.key') for _ in facets)} FROM streams"
                 f" WHERE {self._where} ORDER BY {self._order}",
@@ -1029,14 +1033,14 @@ class _Listing:
         ):
             if len(keys) == self._limit:
                 break
-            if looked_at == WALKED_MAX:
+            if step == steps:
                 return None
             if found:
                 keys.append(key)
         statement = f"SELECT {_LISTED} FROM streams WHERE key = ?"
-        return [row for key in keys for row in reader.execute(statement, (key,))]
+        return (row for key in keys for row in reader.execute(statement, (key,)))
 
-    def _sorted(self, reader: sqlite3.Connection, facets: list[Row]) -> list[Row]:
+    def _sorted(self, reader: sqlite3.Connection, facets: list[Row]) -> Iterable[Row]:
         """The rows that are first once all that are found were sorted: by what they are sorted by, and then read."""
         has = "".join(f" AND {_has('streams.key')}" for _ in facets[1:])
         return reader.execute(
@@ -1045,7 +1049,7 @@ class _Listing:
             f" WHERE {_RAREST}{has} AND {self._where} ORDER BY {self._order} LIMIT ?"
             f") CROSS JOIN streams ON streams.key = place ORDER BY {self._order}",
             (*chain(*facets), *self._values, self._limit),
-        ).fetchall()
+        )
 
 
 def _has(key: str) -> str:
@@ -1053,10 +1057,10 @@ def _has(key: str) -> str:
     return f"EXISTS (SELECT 1 FROM facets WHERE namespace = ? AND key = ? AND value = ? AND stream = {key})"
 
 
-def _rarest_first(reader: sqlite3.Connection, facets: Iterable[Row]) -> tuple[list[Row], int]:
-    """Facets in order of how many streams have them, and how many have the first; no more than matter are counted."""
-    statement = f"SELECT count(*) FROM (SELECT 1 FROM facets AS rarest WHERE {_RAREST} LIMIT {SORTED_MAX + 1})"
-    counted = sorted((_number(reader.execute(statement, facet).fetchone()[0]), facet) for facet in facets)
+def _rarest_first(reader: sqlite3.Connection, facets: Iterable[Row], most: int = -1) -> tuple[list[Row], int]:
+    """Facets in order of how many streams have them, and how many have the first; counted up to ``most``, if given."""
+    statement = f"SELECT count(*) FROM (SELECT 1 FROM facets AS rarest WHERE {_RAREST} LIMIT ?)"
+    counted = sorted((_number(reader.execute(statement, (*facet, most)).fetchone()[0]), facet) for facet in facets)
     return [facet for _, facet in counted], counted[0][0]
 
 
