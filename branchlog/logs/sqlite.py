@@ -1041,14 +1041,16 @@ class _Listing:
         return (row for key in keys for row in reader.execute(statement, (key,)))
 
     def _sorted(self, reader: sqlite3.Connection, facets: list[Row]) -> Iterable[Row]:
-        """The rows that are first once all that are found were sorted: by what they are sorted by, and then read."""
-        has = "".join(f" AND {_has('streams.key')}" for _ in facets[1:])
+        """The rows that are first once all that are found were sorted.
+
+        The youngest streams are looked up first, since they are likely the latest and what comes after them is passed
+        over; the LIMIT of none keeps SQLite from leaving out that order.
+        """
+        found, values = _having(facets)
         return reader.execute(
-            f"SELECT {_LISTED} FROM ("
-            "SELECT streams.key AS place FROM facets AS rarest CROSS JOIN streams ON streams.key = rarest.stream"
-            f" WHERE {_RAREST}{has} AND {self._where} ORDER BY {self._order} LIMIT ?"
-            f") CROSS JOIN streams ON streams.key = place ORDER BY {self._order}",
-            (*chain(*facets), *self._values, self._limit),
+            f"SELECT {_LISTED} FROM (SELECT stream {found} ORDER BY stream DESC LIMIT -1)"
+            f" CROSS JOIN streams ON streams.key = stream WHERE {self._where} ORDER BY {self._order} LIMIT ?",
+            (*values, *self._values, self._limit),
         )
 
 
@@ -1064,12 +1066,18 @@ def _rarest_first(reader: sqlite3.Connection, facets: Iterable[Row], most: int =
     return [facet for _, facet in counted], counted[0][0]
 
 
+def _having(facets: list[Row]) -> tuple[str, Row]:
+    """What a statement takes the streams from that have these facets, the rarest first; and its values."""
+    others = "".join(f" AND {_has('rarest.stream')}" for _ in facets[1:])
+    return f"FROM facets AS rarest WHERE {_RAREST}{others}", tuple(chain(*facets))
+
+
 def _counting(namespace: str, facets: list[Row]) -> tuple[str, Row]:
     """The statement that counts the streams that have these facets, and its values."""
     if not facets:
         return "SELECT count(*) FROM streams WHERE namespace = ? AND deleted = 0", (namespace,)
-    has = "".join(f" AND {_has('rarest.stream')}" for _ in facets[1:])
-    return f"SELECT count(*) FROM facets AS rarest WHERE {_RAREST}{has}", tuple(chain(*facets))
+    found, values = _having(facets)
+    return f"SELECT count(*) {found}", values
 
 
 def _has_drafts(connection: sqlite3.Connection) -> bool:
