@@ -15,7 +15,7 @@ from benchmarks.measure import Figure, surroundings
 CORE = ("saving", "ageing", "loading", "large", "looking-back", "snapshots", "path", "together", "importing")
 """What is run if nothing is named: it needs nothing but branchlog, and a minute and a half."""
 
-NAMED = ("formats", "explore", "files", "objects", "postgres", "nats")
+NAMED = ("listing", "formats", "explore", "files", "objects", "postgres", "nats")
 """What is run by its name only: it takes long, or starts servers, and needs the extra ``dev``.
 
 Each workload is a module of this package with a function ``run``, imported when it is run.

@@ -61,7 +61,7 @@ def to_microseconds(moment: datetime) -> int:
 
 def to_datetime(microseconds: int) -> datetime:
     """The aware UTC datetime of so many microseconds since 1970."""
-    return EPOCH + timedelta(microseconds=microseconds)
+    return EPOCH + timedelta(0, 0, microseconds)
 
 
 class Absent(enum.Enum):

@@ -14,6 +14,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import nlargest, nsmallest
+from operator import attrgetter
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import attrs
@@ -161,26 +162,28 @@ def order_value(entry: Entry, order: Order) -> int | str:
 
 def selected(entries: Iterable[Entry], query: Query) -> list[Entry]:
     """The entries that a query asks for, of those that have its metadata: for backends that keep them in memory."""
-
-    def place(entry: Entry) -> tuple[Any, str]:
-        return order_value(entry, query.order), entry.id
-
+    place = _place_by_title if query.order == "title" else attrgetter(query.order, "id")
     if query.after is not None:
         behind = query.after
         entries = [each for each in entries if place(each) != behind and (place(each) < behind) is query.descending]
     if query.limit is None:
         return sorted(entries, key=place, reverse=query.descending)
-    return (nlargest if query.descending else nsmallest)(query.limit, entries, key=place)
+    if query.descending:  # those that came last are likely the latest, and met first leave the heap as it is
+        return nlargest(query.limit, list(entries)[::-1], key=place)
+    return nsmallest(query.limit, entries, key=place)
+
+
+def _place_by_title(entry: Entry) -> tuple[str, str]:
+    return entry.title or "", entry.id
 
 
 def having(entries: Iterable[Entry], metadata: dict[str, Any]) -> list[Entry]:
     """The entries that have these values in their metadata."""
-    wanted = [(key, canonical(value)) for key, value in metadata.items()]
-    return [
-        entry
-        for entry in entries
-        if all(key in entry.metadata and canonical(entry.metadata[key]) == value for key, value in wanted)
-    ]
+    found = list(entries)
+    for key, value in metadata.items():
+        wanted = _canonical(value)
+        found = [each for each in found if key in each.metadata and _canonical(each.metadata[key]) == wanted]
+    return found
 
 
 class Appended(msgspec.Struct, frozen=True):

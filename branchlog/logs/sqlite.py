@@ -42,9 +42,11 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import sha256
+from itertools import chain
+from math import isqrt
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock
@@ -110,6 +112,9 @@ FACET_LENGTH_MAX = 200
 
 ROWS_MAX = 256
 """Rows of ``streams`` that the writing connection keeps: one for each conversation that is being written."""
+
+PATIENCE = 2
+"""A walk through a list, for those that share a value, is given up after so many times the steps that should do."""
 
 READERS_MAX = 8
 """Idle reading connections that are kept."""
@@ -193,6 +198,11 @@ WHERE position > ? AND (namespace = ? OR namespace IS NULL) ORDER BY position LI
 """
 _STREAM = "key, namespace, id, version, checksum, deleted, title, created, updated, CAST(entry AS BLOB), seal"
 
+_LISTED = "id, version, checksum, title, created, updated, CAST(entry AS BLOB), seal"
+"""What a list reads of a row: all that is sealed, but for what it asked for."""
+
+_RAREST = "rarest.namespace = ? AND rarest.key = ? AND rarest.value = ?"
+
 
 class _Stream(msgspec.Struct, frozen=True):
     """A row of ``streams``, but for its seal."""
@@ -214,7 +224,12 @@ class _Stream(msgspec.Struct, frozen=True):
 
     def seal(self) -> bytes:
         """The checksum of this row."""
-        return sha256(_encode(msgspec.structs.astuple(self)[1:])).digest()[:CHECKSUM_BYTES]
+        return _seal(msgspec.structs.astuple(self)[1:])
+
+
+def _seal(columns: Row) -> bytes:
+    """The checksum of a row of ``streams``, from its columns but for the key."""
+    return sha256(_encode(columns)).digest()[:CHECKSUM_BYTES]
 
 
 _encode = msgspec.json.encode
@@ -552,32 +567,22 @@ class SqliteLog:
             return _entry(found) if found else None
 
     def entries(self, query: Query) -> list[Entry]:
-        where, values = self._having(query.metadata)
-        order, way, sign = query.order, "DESC" if query.descending else "ASC", "<" if query.descending else ">"
-        columns = "id" if order == "id" else f"{order}, id"
-        if query.after is not None:
-            where += f" AND ({columns}) {sign} ({'?' if order == 'id' else '?, ?'})"
-            values += query.after[1:] if order == "id" else query.after
-        ordered = ", ".join(f"{column} {way}" for column in columns.split(", "))
+        listing = _Listing(self.namespace, query)
+        if not query.metadata:
+            return self._file.asked(lambda reader: self._listed(reader.execute(*listing.whole())))
         with self._file.reading() as reader:
-            rows = reader.execute(
-                f"SELECT {_STREAM} FROM streams WHERE {where} ORDER BY {ordered} LIMIT ?",
-                (*values, -1 if query.limit is None else query.limit),
-            )
-            return [_entry(_checked(row)) for row in rows]
+            return self._listed(listing.having(reader))
+
+    def _listed(self, rows: Iterable[Row]) -> list[Entry]:
+        return [_listed(self.namespace, row) for row in rows]
 
     def count(self, metadata: dict[str, Any]) -> int:
-        where, values = self._having(metadata)
-        with self._file.reading() as reader:
-            count: int = reader.execute(f"SELECT count(*) FROM streams WHERE {where}", values).fetchone()[0]
-            return count
-
-    def _having(self, metadata: dict[str, Any]) -> tuple[str, tuple[Any, ...]]:
-        where, values = "namespace = ? AND deleted = 0", [self.namespace]
-        for key, value in sorted(_facets(metadata)):
-            where += " AND key IN (SELECT stream FROM facets WHERE namespace = ? AND key = ? AND value = ?)"
-            values += [self.namespace, key, value]
-        return where, tuple(values)
+        facets = [(self.namespace, *facet) for facet in _facets(metadata)]
+        if len(facets) > 1:
+            with self._file.reading() as reader:
+                facets, _ = _rarest_first(reader, facets)
+        count: int = self._file.asked(lambda reader: reader.execute(*_counting(self.namespace, facets)).fetchone()[0])
+        return count
 
     def _stream_to_write(self, writer: sqlite3.Connection, id: str) -> _Stream | None:
         """The row of a stream, as ``_stream`` gives it, or as the writing connection itself wrote it last."""
@@ -696,15 +701,25 @@ class _File:
         except sqlite3.Error:
             self._writer.close()  # SQLite rolls back what a closed connection left open
 
+    def asked(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """What one statement answers, which sees one moment by itself; without what a transaction costs."""
+        self._check_open()
+        with self._border:
+            reader = self._reader()
+            try:
+                answer = work(reader)
+            except BaseException:
+                reader.close()
+                raise
+            self._keep(reader)
+        return answer
+
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection in a transaction that sees one moment."""
         self._check_open()
         with self._border:
-            try:
-                reader = self._readers.get_nowait()
-            except Empty:
-                reader = _retried(self._connect)
+            reader = self._reader()
             try:
                 reader.execute("BEGIN")
                 yield reader
@@ -713,6 +728,12 @@ class _File:
                 reader.close()
                 raise
             self._keep(reader)
+
+    def _reader(self) -> sqlite3.Connection:
+        try:
+            return self._readers.get_nowait()
+        except Empty:
+            return _retried(self._connect)
 
     def _keep(self, reader: sqlite3.Connection) -> None:
         """Keep a connection for the next read; not to a file that others may write while it passes for immutable."""
@@ -929,8 +950,24 @@ def _checked(row: Row) -> _Stream:
     except (TypeError, ValueError):
         whole = False
     if not whole:
-        raise CorruptLog(f"the catalog row of {stream.id!r}", "it is not as it was written")
+        raise _unlike(stream.id)
     return stream
+
+
+def _listed(namespace: str, row: Row) -> Entry:
+    """The entry of a row that a list found, if it is as it was written: in this namespace, and not deleted."""
+    id, version, checksum, title, created, updated, entry, seal = row
+    try:
+        whole = _seal((namespace, id, version, checksum, 0, title, created, updated, entry)) == seal
+    except (TypeError, ValueError):
+        whole = False
+    if not whole:
+        raise _unlike(id)
+    return entry_from(id, version, _decode_entry(entry))
+
+
+def _unlike(id: str) -> CorruptLog:
+    return CorruptLog(f"the catalog row of {id!r}", "it is not as it was written")
 
 
 def _entry(stream: _Stream) -> Entry:
@@ -954,6 +991,102 @@ def _inserted(writer: sqlite3.Connection, key: int, commit: Commit) -> Appended:
         ),
     )
     return Appended(msgspec.structs.replace(commit, position=row.lastrowid))
+
+
+class _Listing:
+    """A query as SQL, over the rows of one namespace that were not deleted.
+
+    Those that have some metadata are found in two ways, since there is no index of a value in the order of a list: it
+    would cost every append a page. Few are looked up and sorted. Of many, some are soon met where the list is walked
+    in its order: of a list of ``n`` with ``m`` that are sought, a page of ``p`` on the first ``p * n / m`` if they are
+    spread evenly, which is less than to look up all ``m`` where ``m`` is above the root of ``p * n``. Where they are
+    not met, for being at the other end of the list, they are sorted after all.
+    """
+
+    def __init__(self, namespace: str, query: Query) -> None:
+        columns = ("id",) if query.order == "id" else (query.order, "id")
+        self._where = "streams.namespace = ? AND deleted = 0"
+        self._values: Row = (namespace,)
+        if query.after is not None:
+            sign, marks = "<" if query.descending else ">", ", ".join("?" for _ in columns)
+            self._where += f" AND ({', '.join(columns)}) {sign} ({marks})"
+            self._values += query.after[-len(columns) :]
+        self._order = ", ".join(f"{column} {'DESC' if query.descending else 'ASC'}" for column in columns)
+        self._limit = -1 if query.limit is None else query.limit
+        self._facets = [(namespace, *facet) for facet in _facets(query.metadata)]
+
+    def whole(self) -> tuple[str, Row]:
+        """The statement for the rows of all, and its values."""
+        statement = f"SELECT {_LISTED} FROM streams WHERE {self._where} ORDER BY {self._order} LIMIT ?"
+        return statement, (*self._values, self._limit)
+
+    def having(self, reader: sqlite3.Connection) -> Iterable[Row]:
+        """The rows of those that have the metadata."""
+        if self._limit < 0:
+            return self._sorted(reader, self._facets)
+        (last,) = reader.execute("SELECT max(key) FROM streams").fetchone()  # there are about as many
+        few = isqrt(self._limit * (last or 0))
+        facets, count = _rarest_first(reader, self._facets, few + 1)
+        rows = self._walked(reader, facets, PATIENCE * few) if count > few else None
+        return self._sorted(reader, facets) if rows is None else rows
+
+    def _walked(self, reader: sqlite3.Connection, facets: list[Row], steps: int) -> Iterable[Row] | None:
+        """The rows that are met first on a walk through all; None where so many steps do not lead to all of them."""
+        keys: list[int] = []
+        for step, (key, found) in enumerate(
+            reader.execute(
+                f"SELECT key, {' AND '.join(_has('streams.key') for _ in facets)} FROM streams"
+                f" WHERE {self._where} ORDER BY {self._order}",
+                (*chain(*facets), *self._values),
+            )
+        ):
+            if len(keys) == self._limit:
+                break
+            if step == steps:
+                return None
+            if found:
+                keys.append(key)
+        statement = f"SELECT {_LISTED} FROM streams WHERE key = ?"
+        return (row for key in keys for row in reader.execute(statement, (key,)))
+
+    def _sorted(self, reader: sqlite3.Connection, facets: list[Row]) -> Iterable[Row]:
+        """The rows that are first once all that are found were sorted.
+
+        The youngest streams are looked up first, since they are likely the latest and what comes after them is passed
+        over; the LIMIT of none keeps SQLite from leaving out that order.
+        """
+        found, values = _having(facets)
+        return reader.execute(
+            f"SELECT {_LISTED} FROM (SELECT stream {found} ORDER BY stream DESC LIMIT -1)"
+            f" CROSS JOIN streams ON streams.key = stream WHERE {self._where} ORDER BY {self._order} LIMIT ?",
+            (*values, *self._values, self._limit),
+        )
+
+
+def _has(key: str) -> str:
+    """The condition that a stream has a facet."""
+    return f"EXISTS (SELECT 1 FROM facets WHERE namespace = ? AND key = ? AND value = ? AND stream = {key})"
+
+
+def _rarest_first(reader: sqlite3.Connection, facets: Iterable[Row], most: int = -1) -> tuple[list[Row], int]:
+    """Facets in order of how many streams have them, and how many have the first; counted up to ``most``, if given."""
+    statement = f"SELECT count(*) FROM (SELECT 1 FROM facets AS rarest WHERE {_RAREST} LIMIT ?)"
+    counted = sorted((_number(reader.execute(statement, (*facet, most)).fetchone()[0]), facet) for facet in facets)
+    return [facet for _, facet in counted], counted[0][0]
+
+
+def _having(facets: list[Row]) -> tuple[str, Row]:
+    """What a statement takes the streams from that have these facets, the rarest first; and its values."""
+    others = "".join(f" AND {_has('rarest.stream')}" for _ in facets[1:])
+    return f"FROM facets AS rarest WHERE {_RAREST}{others}", tuple(chain(*facets))
+
+
+def _counting(namespace: str, facets: list[Row]) -> tuple[str, Row]:
+    """The statement that counts the streams that have these facets, and its values."""
+    if not facets:
+        return "SELECT count(*) FROM streams WHERE namespace = ? AND deleted = 0", (namespace,)
+    found, values = _having(facets)
+    return f"SELECT count(*) {found}", values
 
 
 def _has_drafts(connection: sqlite3.Connection) -> bool:
