@@ -18,6 +18,10 @@ from benchmarks.peers.subjects import Contender
 
 MICRO = 1e6
 MILLI = 1e3
+MEGABYTE = 1_000_000
+
+TEXT_LENGTH = 300
+"""Characters of a message, if nothing else is said."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +71,16 @@ class Workload:
             self.stop(subject, what, size, str(reason))
             return None
 
+    def ask(self, subject: Contender, what: str, size: int, running: Running, do: str, /, **step: Any) -> Any:
+        """What a step answers, or None and the subject is left out."""
+        return self.attempt(subject, what, size, lambda: running.step(do, **step))
+
 
 def _opened(workload: Workload, running: dict[str, Running], stack: ExitStack) -> None:
     """A process for each subject, with an open store in an empty folder."""
     for subject in workload.turns():
         running[subject.name] = stack.enter_context(workload.lab.start(subject, workload.lab.fresh()))
-        workload.attempt(subject, "open", 0, lambda subject=subject: running[subject.name].step("open"))
+        workload.ask(subject, "open", 0, running[subject.name], "open")
 
 
 # 1 and 7: append one by one, and what it weighs on disk.
@@ -93,7 +101,7 @@ def appending(lab: Lab) -> list[Finding]:
         _opened(workload, running, stack)
         sums = {subject.name: _Grown() for subject in workload.subjects}
         for subject in workload.turns():
-            running[subject.name].step("create")
+            workload.ask(subject, "create", 0, running[subject.name], "create")
         for length in lengths:
             for _ in range((length - _before(lengths, length)) // CHUNK):
                 for subject in workload.turns():
@@ -101,8 +109,10 @@ def appending(lab: Lab) -> list[Finding]:
             for subject in workload.turns():
                 _tell_grown(workload, subject, sums[subject.name], length)
         for subject in workload.turns():
-            size = running[subject.name].step("close")["on_disk"]
-            workload.found(subject, "on disk a message", lengths[-1], size / lengths[-1], "bytes")
+            closed = workload.ask(subject, "on disk a message", lengths[-1], running[subject.name], "close")
+            if closed is not None:
+                size = closed["on_disk"] / lengths[-1]
+                workload.found(subject, "on disk a message", lengths[-1], size, "bytes")
     return workload.findings
 
 
@@ -149,18 +159,26 @@ def _tell_grown(workload: Workload, subject: Contender, grown: _Grown, length: i
     grown.mark = (length, grown.written)
 
 
-# 2 and 7: open cold, and the memory that it takes.
+# 2: open cold, and the memory that it takes.
 
 
 def opening(lab: Lab) -> list[Finding]:
-    """Open in a fresh process and read the current path, of lines and of bushy trees with a path of 100."""
+    """Open in a fresh process and read the current path, of lines and of bushy trees with a path of 100.
+
+    Trees come to be message by message. ``imported`` is the bushy tree again, in one piece, of those that need no other
+    library: the others store it alike, or have no import.
+    """
+    stored = [subject for subject in lab.subjects if subject.stored]
+    own = [subject for subject in stored if not subject.requirements]
+    bushy = (300, 1_000) if lab.quick else (1_000, 10_000, 100_000)
     shapes = {
-        "linear": (100, 1_000) if lab.quick else (100, 1_000, 10_000, 100_000),
-        "bushy": (1_000,) if lab.quick else (1_000, 10_000, 100_000),
+        "linear": ((100, 1_000) if lab.quick else (100, 1_000, 10_000, 100_000), stored),
+        "bushy": (bushy, stored),
+        "imported": (bushy, own),
     }
     findings = []
-    for shape, sizes in shapes.items():
-        workload = Workload("open", lab, [subject for subject in lab.subjects if subject.stored])
+    for shape, (sizes, subjects) in shapes.items():
+        workload = Workload("open", lab, subjects)
         for size in sizes:
             _open_at(workload, shape, size)
         findings += workload.findings
@@ -217,66 +235,159 @@ def _cold(lab: Lab, subject: Contender, folder: Path, step: dict[str, Any]) -> d
 def _paths_only(workload: Workload, folders: dict[str, Path], shape: str, size: int) -> None:
     """The same path without loading the conversation, of those that can."""
     able = [subject for subject in workload.turns() if subject.path_only]
-    taken: dict[str, list[float]] = {}
-    for subject in Workload(workload.name, workload.lab, able).turns(3):
-        step = {"shape": shape, "count": size, "whole": False}
-        answer = _cold(workload.lab, subject, folders[subject.name], step)
-        taken.setdefault(subject.name, []).append(answer["seconds"])
-    for subject in able:
-        workload.found(subject, f"{shape}, path only", size, MILLI * statistics.median(taken[subject.name]), "ms")
+    what = f"{shape}, path only"
+    alone = Workload(workload.name, workload.lab, able)
+    answers: dict[str, list[dict[str, Any]]] = {subject.name: [] for subject in able}
+    for subject in alone.turns(3):
+        folder, step = folders[subject.name], {"shape": shape, "count": size, "whole": False}
+        answer = alone.attempt(
+            subject,
+            what,
+            size,
+            lambda subject=subject, folder=folder, step=step: _cold(alone.lab, subject, folder, step),
+        )
+        answers[subject.name] += [] if answer is None else [answer]
+    for subject in alone.turns():
+        seconds, peak = (
+            statistics.median(answer[what] for answer in answers[subject.name]) for what in ("seconds", "memory")
+        )
+        alone.found(subject, what, size, MILLI * seconds, "ms")
+        alone.found(subject, f"{what}: peak memory a message", size, peak / size, "bytes")
+    workload.findings += alone.findings
 
 
-def _built(lab: Lab, subject: Contender, folder: Path, shape: str, size: int) -> None:
+def _built(lab: Lab, subject: Contender, folder: Path, shape: str, size: int, length: int = TEXT_LENGTH) -> None:
     with lab.start(subject, folder) as running:
-        running.step("open")
+        running.step("texts", length=length)
+        running.step("open", to_build=True)
         answer = running.step("build", shape=shape, count=size, budget=lab.budget_seconds)
         if answer["said"] < size:
             raise Stopped(f"building stopped at {answer['said']:,} after {answer['seconds']:.0f} s")
         running.step("close")
 
 
+# 7: the memory that a long conversation takes.
+
+HEAVY = 750
+"""Characters of a message here."""
+
+
+def weighing(lab: Lab) -> list[Finding]:
+    """Peak memory of a conversation of messages of 750 characters, beside the bytes that its files have on disk.
+
+    In a process of its own, counted since the store is open: for the conversation loaded and all messages read, and for
+    the path alone, which is the same messages.
+    """
+    workload = Workload("memory", lab, [subject for subject in lab.subjects if subject.stored])
+    for size in (500, 2_000) if lab.quick else (10_000, 100_000):
+        for subject in workload.turns():
+            workload.attempt(
+                subject, "peak memory", size, lambda subject=subject, size=size: _weigh(workload, subject, size)
+            )
+    return workload.findings
+
+
+def _weigh(workload: Workload, subject: Contender, size: int) -> None:
+    lab, folder = workload.lab, workload.lab.fresh()
+    _built(lab, subject, folder, "linear", size, HEAVY)
+    for way, whole in (("", True), ("path only: ", False))[: 2 if subject.path_only else 1]:
+        with lab.start(subject, folder) as running:
+            running.step("texts", length=HEAVY)
+            answer = running.step("weigh", shape="linear", count=size, whole=whole)
+        memory, stored = answer["memory"], answer["stored"]
+        workload.found(subject, f"{way}peak memory", size, memory / MEGABYTE, "MB")
+        workload.found(subject, f"{way}peak memory to bytes on disk", size, memory / stored, "times")
+    workload.found(subject, "on disk", size, stored / MEGABYTE, "MB")
+    shutil.rmtree(folder)
+
+
 # 3, 4 and 8: alternatives, switching, and the past.
 
 
 def branching(lab: Lab) -> list[Finding]:
-    """Alternatives at random places of a long conversation, then switching to random places, then looking back."""
-    length = 200 if lab.quick else 1_000
+    """Alternatives at random places of conversations of some lengths, switching to random places, and looking back."""
+    asked = {what: Workload(what, lab) for what in ("path at a past moment", "switch and read the path", "alternative")}
+    for length in (50, 200) if lab.quick else (100, 1_000, 10_000):
+        _branches_at(lab, asked, length)
+    return [finding for workload in asked.values() for finding in workload.findings]
+
+
+def _branches_at(lab: Lab, asked: dict[str, Workload], length: int) -> None:
+    """One conversation of this length for all that is asked of it, by those that can still be asked something."""
+    past, switch, alternative = asked.values()
+    building = Workload(
+        "build", lab, [each for each in lab.subjects if any(each.name not in one.stopped for one in asked.values())]
+    )
+    running: dict[str, Running] = {}
     chance = random.Random(8)
     places = [chance.randrange(length - 1) for _ in range(20 if lab.quick else 100)]
     elsewhere = [chance.randrange(length) for _ in range(20)]
-    findings = []
-    for what, do, asked in (
-        ("alternative", "alternatives", places),
-        ("switch and read the path", "switches", elsewhere),
-        ("path at a past moment", "pasts", [place + 1 for place in elsewhere]),
-    ):
-        findings += _asked_of_long(Workload(what, lab), what, do, asked, length)
-    return findings
-
-
-def _asked_of_long(workload: Workload, what: str, do: str, asked: list[int], length: int) -> list[Finding]:
-    running: dict[str, Running] = {}
-    times: dict[str, list[float]] = {}
-    written: dict[str, int] = {}
-    key = "moments" if do == "pasts" else "places"
     with ExitStack() as stack:
-        _opened(workload, running, stack)
-        for subject in workload.turns():
+        _opened(building, running, stack)
+        for subject in building.turns():
             one = running[subject.name]
-            workload.attempt(subject, what, length, lambda one=one: _long(workload.lab, one, length))
-        for start in range(0, len(asked), 5):
-            for subject in workload.turns():
-                step = {key: asked[start : start + 5]}
-                one = running[subject.name]
-                answer = workload.attempt(subject, what, length, lambda one=one, step=step: one.step(do, **step))
-                if answer is not None:
-                    times.setdefault(subject.name, []).extend(answer["times"])
-                    written[subject.name] = written.get(subject.name, 0) + answer.get("written", 0)
+            building.attempt(subject, "build", length, lambda one=one: _long(lab, one, length))
+        for workload in asked.values():
+            for subject in [each for each in workload.turns() if each.name in building.stopped]:
+                workload.stop(subject, workload.name, length, building.stopped[subject.name])
+        _look_back(past, running, [place + 1 for place in elsewhere], length)
+        _switch(switch, running, elsewhere, length)
+        _say_elsewhere(alternative, running, places, length)
+
+
+FEW = 5
+"""Asked of one subject in one turn."""
+
+
+def _look_back(workload: Workload, running: dict[str, Running], moments: list[int], length: int) -> None:
+    times: dict[str, list[float]] = {}
+    for start in range(0, len(moments), FEW):
+        for subject in workload.turns():
+            step = {"moments": moments[start : start + FEW]}
+            answer = workload.ask(subject, workload.name, length, running[subject.name], "pasts", **step)
+            if answer is not None:
+                times.setdefault(subject.name, []).extend(answer["times"])
     for subject in workload.turns():
-        workload.found(subject, what, length, MICRO * statistics.median(times[subject.name]), "µs")
-        if do == "alternatives":
-            workload.found(subject, "written an alternative", length, written[subject.name] / len(asked), "bytes")
-    return workload.findings
+        workload.found(subject, workload.name, length, MICRO * statistics.median(times[subject.name]), "µs")
+
+
+def _switch(workload: Workload, running: dict[str, Running], places: list[int], length: int) -> None:
+    times: dict[str, list[float]] = {}
+    moved: dict[str, list[float]] = {}
+    for start in range(0, len(places), FEW):
+        for subject in workload.turns():
+            step = {"places": places[start : start + FEW]}
+            answer = workload.ask(subject, workload.name, length, running[subject.name], "switches", **step)
+            if answer is not None:
+                times.setdefault(subject.name, []).extend(answer["times"])
+                moved.setdefault(subject.name, []).extend(answer["moved"])
+    for subject in workload.turns():
+        workload.found(subject, workload.name, length, MICRO * statistics.median(times[subject.name]), "µs")
+        workload.found(subject, "switch alone", length, MICRO * statistics.median(moved[subject.name]), "µs")
+
+
+def _say_elsewhere(workload: Workload, running: dict[str, Running], places: list[int], length: int) -> None:
+    """Some alternatives and as many messages where the conversation stands, in turns."""
+    times: dict[tuple[str, str], list[float]] = {}
+    written: dict[tuple[str, str], int] = {}
+    for start in range(0, len(places), FEW):
+        few = places[start : start + FEW]
+        for subject in workload.turns():
+            for what, do, step in (
+                ("alternative", "alternatives", {"places": few}),
+                ("message at the end", "say", {"count": len(few)}),
+            ):
+                answer = workload.ask(subject, what, length, running[subject.name], do, **step)
+                if answer is None:
+                    break
+                key = (subject.name, what)
+                times.setdefault(key, []).extend(answer["times"])
+                written[key] = written.get(key, 0) + answer["written"]
+    for subject in workload.turns():
+        for what in ("alternative", "message at the end"):
+            key = (subject.name, what)
+            workload.found(subject, what, length, MICRO * statistics.median(times[key]), "µs")
+            workload.found(subject, f"{what}: written", length, written[key] / len(places), "bytes")
 
 
 def _long(lab: Lab, running: Running, length: int) -> None:
@@ -288,33 +399,39 @@ def _long(lab: Lab, running: Running, length: int) -> None:
 
 # 5: many conversations.
 
-LISTED = 50
 TEAM = "team-3"
 
 
 def listing(lab: Lab) -> list[Finding]:
     """Many conversations: the newest, those with some metadata, and how many these are."""
-    count, messages = (100, 5) if lab.quick else (2_000, 20)
+    counts, messages = ((100, 200), 5) if lab.quick else ((500, 2_000), 20)
     workload = Workload("list", lab)
     running: dict[str, Running] = {}
-    chunk = 50
     with ExitStack() as stack:
         _opened(workload, running, stack)
-        for first in range(0, count, chunk):
-            for subject in workload.turns():
-                step = {"first": first, "count": chunk, "messages": messages, "budget": lab.budget_seconds}
-                one = running[subject.name]
-                workload.attempt(subject, "fill", count, lambda one=one, step=step: one.step("shelf", **step))
-        teams = count // 10
-        for what, do, step in (
-            (f"newest {LISTED}", "newest", {"limit": LISTED, "expected": min(LISTED, count)}),
-            ("filter by metadata", "filtered", {"team": TEAM, "limit": LISTED, "expected": min(LISTED, teams)}),
-            ("count by metadata", "count", {"team": TEAM, "expected": teams}),
-        ):
-            asked = Workload("list", lab, list(workload.turns()))
-            _ask_list(asked, running, what, do, step, count)
-            workload.findings += asked.findings
+        for before, count in zip((0, *counts), counts, strict=False):
+            for first in range(before, count, SHELVED):
+                step = {"first": first, "count": SHELVED, "messages": messages, "budget": lab.budget_seconds}
+                for subject in workload.turns():
+                    workload.ask(subject, "fill", count, running[subject.name], "shelf", **step)
+            _ask_lists(workload, running, 10 if lab.quick else 50, count)
     return workload.findings
+
+
+SHELVED = 50
+"""Conversations that one subject makes in one turn."""
+
+
+def _ask_lists(workload: Workload, running: dict[str, Running], limit: int, count: int) -> None:
+    """What is asked of so many conversations, a tenth of which are of the team."""
+    for what, do, step in (
+        (f"newest {limit}", "newest", {"limit": limit, "expected": limit}),
+        (f"{limit} by metadata", "filtered", {"team": TEAM, "limit": limit, "expected": limit}),
+        ("count by metadata", "count", {"team": TEAM, "expected": count // 10}),
+    ):
+        asked = Workload("list", workload.lab, list(workload.turns()))
+        _ask_list(asked, running, what, do, step, count)
+        workload.findings += asked.findings
 
 
 def _ask_list(
@@ -322,8 +439,7 @@ def _ask_list(
 ) -> None:
     times: dict[str, list[float]] = {}
     for subject in workload.turns(3 if workload.lab.quick else 9):
-        one = running[subject.name]
-        answer = workload.attempt(subject, what, count, lambda one=one: one.step(do, **step))
+        answer = workload.ask(subject, what, count, running[subject.name], do, **step)
         if answer is not None:
             times.setdefault(subject.name, []).append(answer["seconds"])
     for subject in workload.turns():
@@ -342,24 +458,31 @@ def together(lab: Lab) -> list[Finding]:
 
 
 def _crowds(lab: Lab) -> list[Finding]:
-    each = 5 if lab.quick else 30
+    """One writer that waits for each of its messages, then 64 of them, in turns."""
     workload = Workload("together", lab)
-    what = f"{WRITERS} writers"
+    crowds = {1: 30 if lab.quick else 120, WRITERS: 5 if lab.quick else 30}
     running: dict[str, Running] = {}
-    answers: dict[str, list[dict[str, Any]]] = {}
+    answers: dict[tuple[str, int], list[dict[str, Any]]] = {}
     with ExitStack() as stack:
         _opened(workload, running, stack)
         for number in range(rounds := 1 if lab.quick else 3):
             for subject in workload.turns():
-                step = {"writers": WRITERS, "each": each, "prefix": f"writer-{number}"}
-                one = running[subject.name]
-                answer = workload.attempt(subject, what, WRITERS, lambda one=one, step=step: one.step("crowd", **step))
-                if answer is not None:
-                    answers.setdefault(subject.name, []).append(answer)
-        chats = [f"writer-{number}-{writer}" for number in range(rounds) for writer in range(WRITERS)]
-        for subject in workload.turns():
-            _tell_writers(workload, subject, what, WRITERS, answers[subject.name], running[subject.name], chats)
+                for writers, each in crowds.items():
+                    step = {"writers": writers, "each": each, "prefix": f"{writers}-{number}"}
+                    answer = workload.ask(subject, _writers(writers), writers, running[subject.name], "crowd", **step)
+                    if answer is None:
+                        break
+                    answers.setdefault((subject.name, writers), []).append(answer)
+        for writers in crowds:
+            chats = [f"{writers}-{number}-{writer}" for number in range(rounds) for writer in range(writers)]
+            for subject in workload.turns():
+                found = answers[subject.name, writers]
+                _tell_writers(workload, subject, _writers(writers), writers, found, running[subject.name], chats)
     return workload.findings
+
+
+def _writers(count: int) -> str:
+    return "1 writer" if count == 1 else f"{count} writers"
 
 
 def _processes(lab: Lab) -> list[Finding]:
@@ -405,12 +528,13 @@ def _tell_writers(
     times = [taken for answer in answers for taken in answer["times"]]
     errors = [error for answer in answers for error in answer["errors"]]
     rate = statistics.median(len(answer["times"]) / answer["seconds"] for answer in answers)
-    there = sum(reader.step("lengths", chats=chats)["lengths"])
+    counted = workload.ask(subject, f"{what}: lost", size, reader, "lengths", chats=chats)
     workload.found(subject, f"{what}: messages a second", size, rate, "messages/s")
     late = statistics.quantiles(times, n=100)[-1] if len(times) > 1 else None
     workload.found(subject, f"{what}: p99", size, None if late is None else MILLI * late, "ms")
     workload.found(subject, f"{what}: errors", size, len(errors), "messages", errors[0][:80] if errors else "")
-    workload.found(subject, f"{what}: lost", size, len(times) - there, "messages")
+    if counted is not None:
+        workload.found(subject, f"{what}: lost", size, len(times) - sum(counted["lengths"]), "messages")
 
 
 # 9: two writers of one conversation.
@@ -442,6 +566,7 @@ WORKLOADS: dict[str, Callable[[Lab], list[Finding]]] = {
     "open": opening,
     "branch": branching,
     "list": listing,
+    "memory": weighing,
     "together": together,
     "race": racing,
 }
