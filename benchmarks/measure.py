@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import sqlite3
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -121,5 +120,4 @@ def surroundings(folder: Path) -> dict[str, str]:
         "processors": str(os.cpu_count()),
         "file system": file_system(folder),
         "fdatasync": f"{microseconds(fdatasync_seconds(folder)):.0f} µs for 4 KiB written over the same place",
-        "command": f"python -m benchmarks {' '.join(sys.argv[1:])}".strip(),
     }
