@@ -18,10 +18,13 @@ from benchmarks.peers.workloads import WORKLOADS
 from benchmarks.report import Report, comparison_text, lines
 
 CORE = ("saving", "ageing", "loading", "large", "looking-back", "snapshots", "path", "together", "importing")
-"""Of branchlog alone: they need nothing else, and a minute and a half."""
+"""Of branchlog alone: they need nothing else, and a minute and a half. ``alone`` is all of them."""
 
 PEERS = tuple(f"peers:{name}" for name in WORKLOADS)
 """Beside other libraries, each in an environment of its own. ``peers`` is all of them."""
+
+GROUPS = {"alone": CORE, "peers": PEERS}
+"""What is run if nothing is named, in this order."""
 
 NAMED = ("formats", "explore", "files", "objects", "postgres", "nats")
 """What is run by its name only: it takes long, or starts servers, and needs the extra ``dev``.
@@ -31,7 +34,8 @@ Each workload of branchlog alone is a module of this package with a function ``r
 
 HOW_LONG = (
     "All workloads, of branchlog alone and beside other libraries: an hour or two, and environments are made for the "
-    "others at first. Less: --quick (minutes), --only saving (one workload; see --help), --only peers, "
+    "others at first. Less: --quick (minutes), --only alone (a minute and a half), "
+    "--only saving (one workload; see --help), --only peers, "
     "--subjects branchlog sqlite3 (these only), --budget 10 (seconds that one subject may take to reach a size)."
 )
 
@@ -63,8 +67,7 @@ def main(given: Sequence[str] | None = None) -> None:
 
 def _names(only: Sequence[str] | None) -> list[str]:
     """What is to be run, each once, in the order in which it was named."""
-    asked = only or (*CORE, "peers")
-    return list(dict.fromkeys(name for each in asked for name in (PEERS if each == "peers" else (each,))))
+    return list(dict.fromkeys(name for each in only or GROUPS for name in GROUPS.get(each, (each,))))
 
 
 def _alone(report: Report, name: str, folder: Path, *, quick: bool) -> None:
@@ -102,7 +105,7 @@ def _load() -> str:
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, epilog=HOW_LONG)
     parser.add_argument("--quick", action="store_true", help="fewer rounds and smaller sizes: does it run at all")
-    names = (*CORE, "peers", *PEERS, *NAMED)
+    names = ("alone", *CORE, "peers", *PEERS, *NAMED)
     listed = f"this workload; may be given again: {', '.join(names)}"
     parser.add_argument("--only", action="append", choices=names, metavar="NAME", help=listed)
     parser.add_argument("--subjects", nargs="+", metavar="NAME", help="beside others, those whose names begin so")

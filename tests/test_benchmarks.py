@@ -492,7 +492,7 @@ class AloneWorkload:
 
 def test_what_is_named_is_run_once_and_in_order():
     assert command._names(["peers:open", "saving", "peers:open"]) == ["peers:open", "saving"]
-    assert command._names(["peers"]) == list(command.PEERS)
+    assert command._names(["peers", "alone"]) == [*command.PEERS, *command.CORE]
     assert command._names(None) == [*command.CORE, *command.PEERS]
 
 
