@@ -26,6 +26,9 @@ COLOURS_OF_THE_PICTURE = 96
 """Enough for the lines, and it halves the file."""
 
 LINE_STYLES = {"durable": "-", "relaxed": "--", "in memory": ":", "not counted": "-."}
+REDDISH = (2, 3, 6, 7)
+"""Places in matplotlib's twenty colours that are kept for branchlog's own."""
+
 OWN_COLOURS = ("#c1121f", "#e36414", "#7a0b14", "#9a4a10", "#e05780")
 
 
@@ -38,7 +41,8 @@ def draw(charts: dict[Key, Lines], durabilities: dict[str, str], path: Path) -> 
     subjects = list(dict.fromkeys(subject for lines in charts.values() for subject in lines))
     others = [subject for subject in subjects if not is_own(subject)]
     colours: dict[str, Any] = dict(zip(filter(is_own, subjects), OWN_COLOURS, strict=False))
-    colours.update({subject: colormaps["tab20"](number % 20) for number, subject in enumerate(others)})
+    palette = [colour for number, colour in enumerate(colormaps["tab20"].colors) if number not in REDDISH]
+    colours.update({subject: palette[number % len(palette)] for number, subject in enumerate(others)})
     rows = -(-len(charts) // COLUMNS)
     picture = Figure(figsize=(4 * COLUMNS, 3 * rows + 1.5), layout="constrained")
     FigureCanvasAgg(picture)

@@ -15,6 +15,9 @@ BARE = "sqlite3, FULL"
 BLOCKING = "branchlog"
 ASYNC = "branchlog, async"
 
+LARGE = 100_000
+"""Messages: goals of bushy trees and of memory are of as many, and a quick run says nothing of them."""
+
 
 class Found:
     """The findings by their places, and figures made of two of them."""
@@ -43,22 +46,20 @@ class Found:
         to: str = "",
         of: str = BARE,
         goal: float,
-        greatest: bool = False,
+        from_size: int = 0,
     ) -> Iterator[Figure]:
-        """One for each size, or for the greatest: ``what`` of the subject to ``to`` of another."""
-        sizes = self.sizes(workload, subject, what)
-        for size in sizes[-1:] if greatest else sizes:
+        """One for each size: ``what`` of the subject to ``to`` of another."""
+        for size in self.sizes(workload, subject, what):
             own = self.value(workload, subject, what, size)
             other = self.value(workload, of, to or what, size)
-            if own is not None and other:
-                name = f"{what}, {size:,}: {subject} to {to or what} of {of}"
-                yield Figure(workload, name, own / other, "times", goal)
+            if own is not None and other and size >= from_size:
+                beside = of if to in ("", what) else f"{to} of {of}"
+                yield Figure(workload, f"{what}, {size:,}: {subject} to {beside}", own / other, "times", goal)
 
     def itself(self, workload: str, what: str, *, goal: float) -> Iterator[Figure]:
-        """The figure itself at the greatest size."""
-        for size in self.sizes(workload, BLOCKING, what)[-1:]:
-            value = self.value(workload, BLOCKING, what, size)
-            assert value is not None
+        """The figure itself where it is large: what is always there is the most of the memory of a small one."""
+        value, size = self.value(workload, BLOCKING, what, LARGE), LARGE
+        if value is not None:
             unit = "bytes" if workload == "open" else "times"
             yield Figure(workload, f"{what}, {size:,}: {BLOCKING}", value, unit, goal)
 
@@ -92,7 +93,7 @@ def _opening(found: Found) -> Iterator[Figure]:
     for way in ("", ", path only"):
         yield from found.ratios("open", f"linear{way}", to="linear", goal=1.3)
         for shape in ("bushy", "imported"):
-            yield from found.ratios("open", f"{shape}{way}", to=shape, goal=5, greatest=True)
+            yield from found.ratios("open", f"{shape}{way}", to=shape, goal=5, from_size=LARGE)
             yield from found.itself("open", f"{shape}{way}: peak memory a message", goal=32)
 
 

@@ -419,8 +419,8 @@ class TestGoals:
         bare = [found("sqlite3, FULL", 10, "time at length", size=size) for size in (100, 1_000)]
 
         assert self.verdicts([*own, *bare]) == {
-            "time at length, 100: branchlog to time at length of sqlite3, FULL": "at most 1.15: reached",
-            "time at length, 1,000: branchlog to time at length of sqlite3, FULL": "at most 1.15: missed",
+            "time at length, 100: branchlog to sqlite3, FULL": "at most 1.15: reached",
+            "time at length, 1,000: branchlog to sqlite3, FULL": "at most 1.15: missed",
             "worse than linear in its own output, of 1 figures": "at most 0: reached",
         }
 
@@ -444,7 +444,7 @@ class TestGoals:
 
         verdicts = self.verdicts([*findings, memory])
 
-        assert verdicts["bushy, 100,000: branchlog to bushy of sqlite3, FULL"] == "at most 5: missed"
+        assert verdicts["bushy, 100,000: branchlog to sqlite3, FULL"] == "at most 5: missed"
         assert verdicts["bushy: peak memory a message, 100,000: branchlog"] == "at most 32: reached"
         assert not any("bushy, 1,000" in what for what in verdicts)
 

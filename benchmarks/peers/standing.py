@@ -79,7 +79,7 @@ def behind_text(findings: Sequence[Finding], known: Sequence[Known]) -> str:
     for each in behind(findings, known):
         own = each.own
         shown = own.note if own.value is None else f"{figure(own.value)} {own.unit}"
-        key = (own.workload, f"{own.what}, {own.size:,}", own.subject, shown)
+        key = (own.workload, f"{own.what}, {own.size:,}" if own.size > 4 else own.what, own.subject, shown)
         by = "" if each.by == float("inf") else f", {figure(each.by)} times"
         told = f"{each.other.subject} ({figure(each.other.value or 0)} {each.other.unit}{by})"
         rows.setdefault(key, []).append(told)
