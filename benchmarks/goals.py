@@ -9,7 +9,7 @@ from benchmarks.growth import growths, is_own
 from benchmarks.measure import Figure
 from benchmarks.peers.standing import behind
 from benchmarks.peers.tables import ONE_WRITER, Known
-from benchmarks.peers.workloads import Finding
+from benchmarks.peers.turns import Finding
 
 BARE = "sqlite3, FULL"
 BLOCKING = "branchlog"

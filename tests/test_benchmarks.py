@@ -27,7 +27,7 @@ from benchmarks.peers.running import Lab, Stopped
 from benchmarks.peers.standing import behind, behind_text
 from benchmarks.peers.subjects import SUBJECTS, Contender
 from benchmarks.peers.tables import Known, figure, subjects_table, tables
-from benchmarks.peers.workloads import Finding
+from benchmarks.peers.turns import Finding
 
 OWN = tuple(subject for subject in SUBJECTS if not subject.requirements)
 STORED = tuple(subject for subject in OWN if subject.stored)

@@ -10,7 +10,8 @@ from pathlib import Path
 from benchmarks.peers.running import Lab, Stopped, waits_a_message
 from benchmarks.peers.subjects import SUBJECTS, Contender, NotInstalled, make_venv
 from benchmarks.peers.tables import Known
-from benchmarks.peers.workloads import WORKLOADS, Finding
+from benchmarks.peers.turns import Finding
+from benchmarks.peers.workloads import WORKLOADS
 
 
 @dataclass

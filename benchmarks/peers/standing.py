@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from benchmarks.growth import is_own
 from benchmarks.peers.tables import Known, alike, figure, table
-from benchmarks.peers.workloads import Finding
+from benchmarks.peers.turns import Finding
 
 MORE_IS_BETTER = ("messages kept of two", "messages a second")
 NOT_COMPARED = ("to bytes on disk", "of these on the current path")

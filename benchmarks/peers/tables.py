@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from benchmarks.peers.workloads import Finding
+from benchmarks.peers.turns import Finding
 
 GROUPS = ("durable", "relaxed", "in memory", "not counted")
 BASELINES = {"durable": "sqlite3, FULL", "relaxed": "sqlite3, NORMAL"}
