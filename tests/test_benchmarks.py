@@ -95,6 +95,7 @@ class TestDrivers:
 
             assert len(driver.step("alternatives", places=[3, 0, 7])["times"]) == 3
             assert len(driver.step("switches", places=[5, 11, 0])["times"]) == 3
+            assert len(driver.step("moves", places=[7, 2])["times"]) == 2
 
     def test_a_past_moment_is_the_path_of_then_or_it_cannot(self, lab, subject):
         with opened(lab, subject) as driver:

@@ -58,18 +58,20 @@ def _look_back(workload: Workload, running: dict[str, Running], moments: list[in
 
 
 def _switch(workload: Workload, running: dict[str, Running], places: list[int], length: int) -> None:
-    times: dict[str, list[float]] = {}
-    moved: dict[str, list[float]] = {}
+    """Switches with the path read after each, and as many with nothing read, in turns."""
+    times: dict[tuple[str, str], list[float]] = {}
+    asked = {workload.name: "switches", "switch alone": "moves"}
     for start in range(0, len(places), FEW):
+        step = {"places": places[start : start + FEW]}
         for subject in workload.turns():
-            step = {"places": places[start : start + FEW]}
-            answer = workload.ask(subject, workload.name, length, running[subject.name], "switches", **step)
-            if answer is not None:
-                times.setdefault(subject.name, []).extend(answer["times"])
-                moved.setdefault(subject.name, []).extend(answer["moved"])
+            for what, do in asked.items():
+                answer = workload.ask(subject, what, length, running[subject.name], do, **step)
+                if answer is None:
+                    break
+                times.setdefault((subject.name, what), []).extend(answer["times"])
     for subject in workload.turns():
-        workload.found(subject, workload.name, length, MICRO * statistics.median(times[subject.name]), "µs")
-        workload.found(subject, "switch alone", length, MICRO * statistics.median(moved[subject.name]), "µs")
+        for what in asked:
+            workload.found(subject, what, length, MICRO * statistics.median(times[subject.name, what]), "µs")
 
 
 def _say_elsewhere(workload: Workload, running: dict[str, Running], places: list[int], length: int) -> None:

@@ -314,20 +314,24 @@ class Driver:
         return {"times": times, "written": bytes_written() - start_bytes}
 
     async def switches(self, places: list[int], chat: str = CHAT) -> dict[str, Any]:
-        """Stand at each place and read the path to it; in the conversation of a line these are so many messages.
-
-        ``moved`` are the times of the switch alone.
-        """
+        """Stand at each place and read the path to it; in the conversation of a line these are so many messages."""
         times: list[float] = []
-        moved: list[float] = []
         for place in places:
             began = time.perf_counter()
             await settled(self.subject.switch(chat, place))
-            moved.append(time.perf_counter() - began)
             texts = await settled(self.subject.path(chat))
             times.append(time.perf_counter() - began)
             _check(texts, [text_of(number) for number in range(place + 1)])
-        return {"times": times, "moved": moved}
+        return {"times": times}
+
+    async def moves(self, places: list[int], chat: str = CHAT) -> dict[str, Any]:
+        """Stand at each place and read nothing, which would leave the caches of the processor cold."""
+        times: list[float] = []
+        for place in places:
+            began = time.perf_counter()
+            await settled(self.subject.switch(chat, place))
+            times.append(time.perf_counter() - began)
+        return {"times": times}
 
     async def pasts(self, moments: list[int], chat: str = CHAT) -> dict[str, Any]:
         times: list[float] = []
