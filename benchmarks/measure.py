@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import sqlite3
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -112,14 +111,21 @@ def file_system(folder: Path) -> str:
     return kind
 
 
+def processor() -> str:
+    """The model of the processor, as Linux names it."""
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text().splitlines() if told.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
 def surroundings(folder: Path) -> dict[str, str]:
     """What the figures were measured on."""
     return {
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "sqlite": sqlite3.sqlite_version,
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "processors": str(os.cpu_count()),
+        "processors": f"{os.cpu_count()}, {processor()}",
+        "memory": f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 1e9:.1f} GB",
         "file system": file_system(folder),
         "fdatasync": f"{microseconds(fdatasync_seconds(folder)):.0f} µs for 4 KiB written over the same place",
-        "command": f"python -m benchmarks {' '.join(sys.argv[1:])}".strip(),
     }

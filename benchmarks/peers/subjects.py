@@ -88,14 +88,33 @@ def cache_folder() -> Path:
     return Path(base) / "branchlog" / "peers"
 
 
+class NotInstalled(Exception):
+    """An environment could not be made; the text says which packages, why, and what to do."""
+
+
 def make_venv(contender: Contender, venvs: Path) -> None:
-    """Make its environment unless a whole one is there; a mark is left when all has been installed."""
+    """Make its environment unless a whole one is there; a mark is left when all has been installed.
+
+    Raises ``NotInstalled``, for instance where there is no network.
+    """
     folder = contender.venv(venvs)
     mark = folder / "requirements.txt"
     if not contender.requirements or mark.exists():
         return
     print(f"making the environment of {contender.name}: {', '.join(contender.requirements)}", file=sys.stderr)
-    venv.create(folder, with_pip=True, clear=True)
-    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, *contender.requirements], check=True, stderr=subprocess.DEVNULL)
+    try:
+        venv.create(folder, with_pip=True, clear=True)
+        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, *contender.requirements], check=True, capture_output=True, text=True)
+    except (subprocess.CalledProcessError, OSError) as error:
+        raise NotInstalled(
+            f"pip could not install {' '.join(contender.requirements)} ({_told(error)}); "
+            "run this once with a network, or name by --venvs a folder in which it has been run"
+        ) from error
     mark.write_text("\n".join(contender.requirements) + "\n")
+
+
+def _told(error: subprocess.CalledProcessError | OSError) -> str:
+    """The last line of what a program that failed wrote, which with pip is its error."""
+    lines = (error.stderr or "").strip().splitlines() if isinstance(error, subprocess.CalledProcessError) else []
+    return lines[-1] if lines else str(error)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from benchmarks.peers.workloads import Finding
+from benchmarks.peers.turns import Finding
 
-GROUPS = ("durable", "relaxed", "in memory")
+GROUPS = ("durable", "relaxed", "in memory", "not counted")
 BASELINES = {"durable": "sqlite3, FULL", "relaxed": "sqlite3, NORMAL"}
 GREATEST_ONLY = ("in all", "memory a message")
+ONE_WRITER = "1 writer: messages a second"
 RATIOS = ("µs", "ms", "s", "messages/s")
 """Units of which a ratio to the bare side says something."""
 
@@ -22,22 +24,36 @@ class Known:
     version: str
     waits: float | None
     stored: bool
+    own: bool = False
+    """Whether it needs no other library: branchlog, and what is written by hand."""
+
+    missing: str = ""
+    """Why it was not measured, such as ``not installed: ...``."""
 
     @property
     def durability(self) -> str:
         """``durable`` where each message waits for the disk at least once, as it was counted."""
+        if self.missing:
+            return "not measured"
         if not self.stored:
             return "in memory"
-        return "durable" if self.waits is not None and self.waits >= 0.9 else "relaxed"
+        if self.waits is None:
+            return "not counted"
+        return "durable" if self.waits >= 0.9 else "relaxed"
 
 
 def subjects_table(known: Iterable[Known]) -> str:
     """Each subject with its version and how often an append was seen to wait for the disk."""
     rows = [
-        (each.name, each.version, "not counted" if each.waits is None else f"{each.waits:.2f}", each.durability)
+        (
+            each.name,
+            each.version or each.missing.replace("|", "\\|"),
+            "not counted" if each.waits is None else f"{each.waits:.2f}",
+            each.durability,
+        )
         for each in known
     ]
-    return _table(("subject", "version", "waits for the disk, a message", "so it is"), rows)
+    return table(("subject", "version", "waits for the disk, a message", "so it is"), rows)
 
 
 def tables(findings: Sequence[Finding], known: Sequence[Known]) -> str:
@@ -50,8 +66,22 @@ def tables(findings: Sequence[Finding], known: Sequence[Known]) -> str:
             names = [each.name for each in known if each.durability == group]
             rows = [finding for finding in of_workload if finding.subject in names]
             if rows:
+                rows += _to_one_writer(rows, BASELINES.get(group))
                 parts.append(f"{group.capitalize()}:\n\n{_grouped(rows, names, BASELINES.get(group))}")
     return "\n\n".join(parts) + "\n"
+
+
+def _to_one_writer(findings: Sequence[Finding], baseline: str | None) -> list[Finding]:
+    """How many times the messages of one bare writer, who waits for each of its own, many writers get through."""
+    many = re.compile(r"(\d+ writers): messages a second")
+    one = [each.value for each in findings if (each.subject, each.what) == (baseline, ONE_WRITER)]
+    if not one or not one[0]:
+        return []
+    return [
+        Finding(each.workload, each.subject, f"{found[1]} to one bare writer", each.size, each.value / one[0], "times")
+        for each in findings
+        if each.value is not None and (found := many.fullmatch(each.what))
+    ]
 
 
 def _grouped(findings: list[Finding], names: list[str], baseline: str | None) -> str:
@@ -64,15 +94,20 @@ def _grouped(findings: list[Finding], names: list[str], baseline: str | None) ->
             cells = [_cell(by_place.get((name, *column)), _beside(by_place, baseline, column)) for column in columns]
             rows.append((name, *cells, _notes(own)))
     heads = [f"{what}, {size:,}" if size > 4 else what for what, size in columns]
-    return _table(("", *heads, "notes"), rows)
+    return table(("", *heads, "notes"), rows)
 
 
 def _beside(
     by_place: dict[tuple[str, str, int], Finding], baseline: str | None, column: tuple[str, int]
 ) -> Finding | None:
-    """The bare side's figure; it never loads more than a path, so a path alone is set beside the same one."""
+    """The bare side's figure of the same."""
     what, size = column
-    return by_place.get((baseline or "", what.removesuffix(", path only"), size))
+    return by_place.get((baseline or "", alike(what), size))
+
+
+def alike(what: str) -> str:
+    """The name of a figure as a subject has it that knows one way of reading a path, and never loads more than that."""
+    return what.replace(", path only", "").removeprefix("path only: ")
 
 
 def _columns(findings: list[Finding]) -> list[tuple[str, int]]:
@@ -110,7 +145,8 @@ def figure(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in markdown."""
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     lines += ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join(lines)

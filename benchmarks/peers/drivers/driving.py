@@ -20,6 +20,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,16 @@ MEMORY_LIMIT_BYTES = 6 << 30
 """More than this is a ``MemoryError``, and no trouble for whoever else uses the machine."""
 
 ROLES = ("user", "assistant")
+
+
+@dataclass
+class Texts:
+    """How many characters the messages of this process have."""
+
+    length: int = TEXT_LENGTH
+
+
+TEXTS = Texts()
 
 
 class Cannot(Exception):
@@ -59,6 +71,10 @@ class Subject:
 
     def open(self) -> Any:
         """Open what is in the folder, or make it."""
+
+    def open_to_build(self) -> Any:
+        """As ``open``, where a faster way to build leaves the same bytes."""
+        return self.open()
 
     def close(self) -> Any:
         """Let go of everything."""
@@ -108,8 +124,15 @@ class Subject:
         raise Cannot("no count")
 
     def build(self, chat: str, parents: list[int]) -> Any:
-        """A conversation of a given shape, by the fastest way there is; None: message by message, by the driver."""
+        """A conversation of a given shape, by the fastest way that leaves it as if it had come message by message.
+
+        None: message by message, by the driver.
+        """
         return None
+
+    def import_tree(self, chat: str, parents: list[int]) -> Any:
+        """The same conversation in one piece, as an import brings it, where it is stored otherwise then."""
+        return self.build(chat, parents)
 
     def race(self, chat: str) -> Any:
         """Two writers that have both read a conversation each save one message, ``first`` and ``second``.
@@ -121,7 +144,7 @@ class Subject:
 
 def text_of(number: int) -> str:
     """The text of a message, different for each number and always of the same length."""
-    return (f"{number} " + TEXT * (TEXT_LENGTH // len(TEXT) + 1))[:TEXT_LENGTH]
+    return (f"{number} " + TEXT * (TEXTS.length // len(TEXT) + 1))[: TEXTS.length]
 
 
 def role_of(number: int) -> str:
@@ -132,7 +155,7 @@ def parents_of(shape: str, count: int, path: int = 100) -> list[int]:
     """For each place the place it hangs under, -1 at the root.
 
     ``linear`` is one line. ``bushy`` grows at random but for one line of ``path`` messages, which is spread over the
-    whole life of the tree and has its last message last; that is the current path.
+    whole life of the tree and has its last message last; that is the current path. ``imported`` is the same tree.
     """
     if shape == "linear":
         return list(range(-1, count - 1))
@@ -167,8 +190,14 @@ def bytes_written() -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("wchar"))
 
 
+def forget_memory_peak() -> None:
+    """From here on the peak is that of what comes, and not of what the imports took and gave back."""
+    with suppress(OSError):  # a kernel without it: the growth over the old peak is told, which is less and never more
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def memory_peak() -> int:
-    """The most memory that this process has had, in bytes."""
+    """The most memory that this process has had since the peak was forgotten, in bytes."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
@@ -188,8 +217,13 @@ class Driver:
     async def hello(self) -> dict[str, Any]:
         return {"version": self.subject.version, "python": sys.version.split()[0], "together": self.subject.together}
 
-    async def open(self) -> dict[str, Any]:
-        return {"seconds": await self._timed(self.subject.open)}
+    async def texts(self, length: int) -> dict[str, Any]:
+        """From here on messages have so many characters."""
+        TEXTS.length = length
+        return {}
+
+    async def open(self, *, to_build: bool = False) -> dict[str, Any]:
+        return {"seconds": await self._timed(self.subject.open_to_build if to_build else self.subject.open)}
 
     async def close(self) -> dict[str, Any]:
         await settled(self.subject.close())
@@ -222,7 +256,8 @@ class Driver:
         parents = parents_of(shape, count)
         await settled(self.subject.create(chat))
         start = time.perf_counter()
-        built = await settled(self.subject.build(chat, parents))
+        build = self.subject.import_tree if shape == "imported" else self.subject.build
+        built = await settled(build(chat, parents))
         if built is None:
             for place, parent in enumerate(parents):
                 await self._place(chat, place, parent)
@@ -240,18 +275,32 @@ class Driver:
 
     async def cold(self, shape: str, count: int, chat: str = CHAT, *, whole: bool = True) -> dict[str, Any]:
         """Open, load and read the current path, in a process that has done nothing else; or read the path only."""
+        forget_memory_peak()
         before = memory_peak()
         start = time.perf_counter()
         await settled(self.subject.open())
-        if whole:
-            await settled(self.subject.load(chat))
-            texts = await settled(self.subject.path(chat))
-        else:
-            texts = await settled(self.subject.path_only(chat))
+        texts = await self._read(chat, whole=whole)
         seconds = time.perf_counter() - start
-        parents = parents_of(shape, count)
-        _check(texts, [text_of(place) for place in line_of(parents, count - 1)])
-        return {"seconds": seconds, "memory": memory_peak() - before}
+        memory = memory_peak() - before
+        _check_path(texts, shape, count)
+        return {"seconds": seconds, "memory": memory}
+
+    async def weigh(self, shape: str, count: int, chat: str = CHAT, *, whole: bool = True) -> dict[str, Any]:
+        """Load a conversation and read all messages of its path, or read the path only; counted since it was open."""
+        stored = bytes_on_disk(self.subject.folder)
+        await settled(self.subject.open())
+        forget_memory_peak()
+        before = memory_peak()
+        texts = await self._read(chat, whole=whole)
+        memory = memory_peak() - before
+        _check_path(texts, shape, count)
+        return {"memory": memory, "stored": stored}
+
+    async def _read(self, chat: str, *, whole: bool) -> list[str]:
+        if not whole:
+            return list(await settled(self.subject.path_only(chat)))
+        await settled(self.subject.load(chat))
+        return list(await settled(self.subject.path(chat)))
 
     async def alternatives(self, places: list[int], chat: str = CHAT) -> dict[str, Any]:
         times: list[float] = []
@@ -275,6 +324,15 @@ class Driver:
             _check(texts, [text_of(number) for number in range(place + 1)])
         return {"times": times}
 
+    async def moves(self, places: list[int], chat: str = CHAT) -> dict[str, Any]:
+        """Stand at each place and read nothing, which would leave the caches of the processor cold."""
+        times: list[float] = []
+        for place in places:
+            began = time.perf_counter()
+            await settled(self.subject.switch(chat, place))
+            times.append(time.perf_counter() - began)
+        return {"times": times}
+
     async def pasts(self, moments: list[int], chat: str = CHAT) -> dict[str, Any]:
         times: list[float] = []
         for moment in moments:
@@ -290,7 +348,7 @@ class Driver:
         for number in range(first, first + count):
             chat = f"chat-{number:05}"
             await settled(self.subject.create(chat, f"team-{number % TEAMS}"))
-            if await settled(self.subject.build(chat, parents_of("linear", messages))) is None:
+            if await settled(self.subject.import_tree(chat, parents_of("linear", messages))) is None:
                 for place in range(messages):
                     await settled(self.subject.say(chat, role_of(place), text_of(place)))
             if self.shelving_seconds + time.perf_counter() - start > budget:
@@ -412,6 +470,10 @@ class Driver:
         start = time.perf_counter()
         await settled(work())
         return time.perf_counter() - start
+
+
+def _check_path(texts: list[str], shape: str, count: int) -> None:
+    _check(texts, [text_of(place) for place in line_of(parents_of(shape, count), count - 1)])
 
 
 def _check(found: list[str], expected: list[str]) -> None:
