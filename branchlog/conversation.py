@@ -493,19 +493,16 @@ class Conversation:
         return Node(self._state, len(self._state.arrays) - 1)
 
     def _fold(self, commits: Iterable[Commit]) -> None:
-        """Fold commits that follow the head."""
-        evolve_all(self._state, self._events_of(commits))
-
-    def _events_of(self, commits: Iterable[Commit]) -> Iterator[AnyEvent]:
-        """The events of commits that follow the head; puts the head behind them when all are taken."""
-        head = self._head
-        version, checksum = head.version, head.checksum
+        """Fold commits that follow the head, and put the head behind them."""
+        version, checksum = self._head.version, self._head.checksum
+        events: list[AnyEvent] = []
         for commit in commits:
             if commit.previous != checksum:
                 raise CorruptLog(f"{self.id!r} at version {version}", "the next commit follows another one")
-            yield from self._codec.decode(commit)
+            events += self._codec.decode(commit)
             self._tail_bytes += len(commit.data)
             version, checksum = version + commit.count, commit.checksum
+        evolve_all(self._state, events)
         self._head = Head(version, checksum)
 
     def _next_commit(self) -> Commit:

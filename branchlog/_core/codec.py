@@ -33,7 +33,9 @@ VOCABULARY = Registry("the event vocabulary", current=SCHEMA)
 
 KNOWN_TYPES = frozenset(str(event.__struct_config__.tag) for event in EVENTS)
 
-_decode_current = msgspec.json.Decoder(list[Event]).decode
+decode_events = msgspec.json.Decoder(list[Event]).decode
+"""The events of a payload of the current schema."""
+
 _decode_lines = msgspec.json.Decoder(list[Event]).decode_lines
 _decode_shapes = msgspec.json.Decoder(list[dict[str, Any]]).decode
 _decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -83,7 +85,7 @@ class Codec:
         ``CorruptLog`` for bytes that are not the events that they should be.
         """
         try:
-            events = _decode_current(commit.data) if commit.schema == self.schema else self._decode_other(commit)
+            events = decode_events(commit.data) if commit.schema == self.schema else self._decode_other(commit)
         except (*UNREADABLE, InvalidInput) as error:
             raise CorruptLog(_where(commit), f"not events of schema {commit.schema}: {error}") from error
         if len(events) != commit.count:

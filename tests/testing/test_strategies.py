@@ -39,7 +39,7 @@ def folded(history):
 
 @given(events())
 def test_events_come_back_from_their_bytes(event):
-    assert codec._decode_current(encode_events([event])) == [event]
+    assert codec.decode_events(encode_events([event])) == [event]
 
 
 @given(commits("trip"))
