@@ -34,6 +34,8 @@ Reading verifies the checksums of commits and the seals of streams, so that dama
 conversation. The indexes by which SQLite finds them have none: where a name in an index is damaged its conversation is
 not found by name (``read_all`` still has it), and ``count`` and filters by metadata may be off.
 
+Threads that append while another writes are written together next, in one transaction, and share its fdatasync.
+
 Any number of processes may have the file open, on a local disk: SQLite's WAL does not work over a network file system.
 """
 
@@ -47,7 +49,6 @@ from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Lock
 from types import TracebackType
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -89,10 +90,12 @@ from branchlog.logs.base import (
     repeated,
     stored_entry,
 )
+from branchlog.logs.together import Together
 
 T = TypeVar("T")
 Durability: TypeAlias = Literal["full", "relaxed"]
 Row: TypeAlias = tuple[Any, ...]
+_Asked: TypeAlias = "tuple[SqliteLog, Commit, ExpectedVersion, Entry | None]"
 
 APPLICATION_ID = 0x62726C67
 LAYOUT = 1
@@ -271,12 +274,11 @@ class SqliteLog:
     # Writing.
 
     def append(self, commit: Commit, *, expected: ExpectedVersion, entry: Entry | None = None) -> Appended:
-        with self._file.writing() as writer:
-            return self._append(writer, commit, expected, entry)
+        return self._file.writers.ask((self, commit, expected, entry))
 
     def append_group(self, appends: Sequence[Append]) -> list[Appended | Exception]:
         with self._file.writing() as writer:
-            return [outcome(lambda a=a: self._append(writer, a.commit, a.expected, a.entry)) for a in appends]  # type: ignore[misc]
+            return [_outcome(writer, (self, each.commit, each.expected, each.entry)) for each in appends]
 
     def _append(
         self, writer: sqlite3.Connection, commit: Commit, expected: ExpectedVersion, entry: Entry | None
@@ -592,7 +594,7 @@ class _File:
     def __init__(self, path: Path, durability: Durability, *, create: bool, read_only: bool) -> None:
         self.path = path = path.absolute()  # whatever the working directory will be when readers are opened
         self.durability = durability
-        self._lock = Lock()
+        self.writers: Together[_Asked, Appended] = Together(self._append)
         self._readers: SimpleQueue[sqlite3.Connection] = SimpleQueue()
         self._closed = False
         self._failed: BackendError | None = None
@@ -623,25 +625,54 @@ class _File:
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction. What is raised inside takes it back; a failed write closes the log to further ones."""
-        with self._lock:
-            self._check_open()
-            if self._read_only:
-                raise BackendError(f"{self.path}: the file or its folder is read-only; nothing was written")
-            if self._failed:
-                raise BackendError(f"{self.path}: an earlier write failed; open the store again") from self._failed
-            try:
-                with self._border:
-                    _retried(self._begin)
-                    self._check_rows()
-                    yield self._writer
-                    self._writer.execute("COMMIT")
-            except BaseException as error:
-                self.forget_rows()
-                self._roll_back()
-                cause = error.__cause__
-                if isinstance(error, BackendError) and isinstance(cause, sqlite3.Error) and _code(cause) == IO_ERROR:
-                    self._failed = error
-                raise
+        with self.writers, self._transaction() as writer:
+            yield writer
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """The same, for one that holds the lock of the writers already."""
+        self._check_open()
+        if self._read_only:
+            raise BackendError(f"{self.path}: the file or its folder is read-only; nothing was written")
+        if self._failed:
+            raise BackendError(f"{self.path}: an earlier write failed; open the store again") from self._failed
+        try:
+            with self._border:
+                _retried(self._begin)
+                self._check_rows()
+                yield self._writer
+                self._writer.execute("COMMIT")
+        except BaseException as error:
+            self.forget_rows()
+            self._roll_back()
+            cause = error.__cause__
+            if isinstance(error, BackendError) and isinstance(cause, sqlite3.Error) and _code(cause) == IO_ERROR:
+                self._failed = error
+            raise
+
+    def _append(self, asked: _Asked) -> Appended:
+        """Append, with the lock held, and what other threads wait to append; together, unless one of them spoils it."""
+        group = [asked]
+        try:
+            with self._transaction() as writer:
+                group += self.writers.take()
+                if len(group) == 1:
+                    return _append(writer, asked)
+                outcomes = _outcomes(writer, group)
+        except _SpoiltError:
+            outcomes = [self._append_alone(each) for each in group]
+        self.writers.tell(outcomes[1:])
+        if isinstance(outcomes[0], Exception):
+            raise outcomes[0]
+        return outcomes[0]
+
+    def _append_alone(self, asked: _Asked) -> Appended | Exception:
+        """One of a group that was spoilt."""
+        try:
+            with self._transaction() as writer:
+                return _append(writer, asked)
+        except Exception as error:  # noqa: BLE001 - raised where it was asked
+            return error
 
     def _begin(self) -> None:
         self._writer.execute("BEGIN IMMEDIATE")
@@ -670,7 +701,7 @@ class _File:
         SQLite moved rows between them; so the file is built anew. Raises ``BackendError`` if a reader kept the old
         frames of the write-ahead log in use for too long.
         """
-        with self._lock, self._border:
+        with self.writers, self._border:
             _retried(lambda: self._writer.execute("VACUUM"))
             deadline = time.monotonic() + BUSY_SECONDS
             while self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
@@ -724,10 +755,35 @@ class _File:
             raise LogClosed(f"{self.path}")
 
     def close(self) -> None:
-        with self._lock:
+        with self.writers:
             self._closed = True
             self._close_readers()
             self._writer.close()
+
+
+class _SpoiltError(Exception):
+    """One append of a group failed in a way that takes the transaction back."""
+
+
+def _append(writer: sqlite3.Connection, asked: _Asked) -> Appended:
+    log, commit, expected, entry = asked
+    return log._append(writer, commit, expected, entry)
+
+
+def _outcome(writer: sqlite3.Connection, asked: _Asked) -> Appended | Exception:
+    """What one append of a group comes to. A refusal that comes when something is written already concerns them all."""
+    before = writer.total_changes
+    answer = outcome(lambda: _append(writer, asked))
+    if isinstance(answer, Exception) and writer.total_changes != before:
+        raise answer
+    return answer
+
+
+def _outcomes(writer: sqlite3.Connection, group: list[_Asked]) -> list[Appended | Exception]:
+    try:
+        return [_outcome(writer, asked) for asked in group]
+    except Exception as error:
+        raise _SpoiltError from error
 
 
 def _inspect(path: Path, create: bool) -> bool:  # noqa: C901 - a row of cases, each with its own message

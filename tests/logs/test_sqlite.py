@@ -6,8 +6,11 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from branchlog.commit import genesis, seal
@@ -15,6 +18,7 @@ from branchlog.errors import (
     BackendError,
     ConversationDeleted,
     CorruptLog,
+    LogClosed,
     NotAStore,
     SchemaVersionError,
     StoreNotFound,
@@ -157,6 +161,151 @@ def test_a_write_that_was_taken_back_is_not_remembered(tmp_path):
         assert log.read("trip") == [first]
         assert not log.append(second, expected=1).deduplicated
         assert [each.id for each in log.read("trip")] == [first.id, second.id]
+
+
+# Threads that append at once.
+
+
+def appended_at_once(log, appends):
+    """What each of these comes to, appended by threads while the lock is held: in one group, in this order."""
+    writers = log._file.writers
+    with ThreadPoolExecutor(len(appends)) as threads:
+        with writers:
+            answers = []
+            for each in appends:
+                answers.append(threads.submit(log.append, each.commit, expected=each.expected, entry=each.entry))
+                while len(writers._waiting) < len(answers):
+                    time.sleep(0.001)
+        return [each.exception(20) or each.result(20) for each in answers]
+
+
+def begun(log):
+    """The transactions from here on, as a list that grows."""
+    seen = []
+    log._file._writer.set_trace_callback(lambda sql: seen.append(sql) if sql.startswith(("BEGIN", "COMMIT")) else None)
+    return seen
+
+
+def first_commit(stream, data=b'{"n":1}', at=1):
+    return Append(
+        commit=seal(stream, genesis("", stream), count=1, id=b"i" * 16, at=at, schema="1.0.0", data=b"[" + data + b"]"),
+        expected=0,
+    )
+
+
+def test_threads_share_a_transaction(tmp_path):
+    """Appends that wait for the same lock are written by one transaction, each with its own position."""
+    with contextlib.closing(SqliteLog(tmp_path / "chats.db")) as log:
+        seen = begun(log)
+        answers = appended_at_once(log, [first_commit(f"chat {number}") for number in range(8)])
+
+        assert seen == ["BEGIN IMMEDIATE", "COMMIT"]
+        assert [each.commit for each in answers] == log.read_all()
+        assert sorted(each.commit.position for each in answers) == list(range(1, 9))
+
+
+def test_each_thread_has_its_own_refusal(tmp_path):
+    """What is refused in a group is refused as it would be alone, and what follows it is written."""
+    with contextlib.closing(SqliteLog(tmp_path / "chats.db")) as log:
+        put(log, "trip")
+        put(log, "gone")
+        log.delete("gone")
+        second = next_commit(log, "trip")
+        seen = begun(log)
+        answers = appended_at_once(
+            log,
+            [
+                Append(commit=second, expected=1),
+                Append(commit=next_commit(log, "trip", head=second.head), expected=7),
+                first_commit("gone"),
+                Append(commit=second, expected=1),
+                first_commit("another"),
+            ],
+        )
+        kinds = [type(each).__name__ for each in answers]
+
+        assert kinds == ["Appended", "VersionConflict", "ConversationDeleted", "Appended", "Appended"]
+        assert [getattr(each, "deduplicated", None) for each in answers] == [False, None, None, True, False]
+        assert len(log.read("trip")) == 2
+        assert len(log.read("another")) == 1
+        assert seen[:2] == ["BEGIN IMMEDIATE", "COMMIT"]
+
+
+def test_what_cannot_be_written_takes_no_other_back(tmp_path):
+    """Where one of a group spoils the transaction each is written by itself, and it alone fails."""
+    with contextlib.closing(SqliteLog(tmp_path / "chats.db")) as log:
+        spoils = first_commit("spoils", at=2**70)
+        answers = appended_at_once(log, [first_commit("a"), spoils, first_commit("b")])
+
+        assert [type(each).__name__ for each in answers] == ["Appended", "OverflowError", "Appended"]
+        assert [each.stream for each in log.read_all()] == ["a", "b"]
+        assert log.head("spoils") is None
+        assert type(put(log, "spoils")).__name__ == "Commit"
+
+
+@pytest.mark.parametrize("together", ["threads", "append_group"])
+def test_a_damaged_stream_leaves_nothing_half_written(tmp_path, together):
+    """A refusal that comes after a commit was written leaves no commit without its row, and the others are written."""
+    path = tmp_path / "chats.db"
+    with contextlib.closing(SqliteLog(path)) as log:
+        put(log, "trip")
+        second = Append(commit=next_commit(log, "trip"), expected=1)
+        row = log._file.rows["", "trip"]
+        log._file.rows["", "trip"] = msgspec.structs.replace(row, key=99)  # as if its row had vanished
+        if together == "threads":
+            answers = appended_at_once(log, [first_commit("a"), second, first_commit("b")])
+
+            assert [type(each).__name__ for each in answers] == ["Appended", "Appended", "Appended"]
+            assert len(log.read("trip")) == 2
+        else:
+            with pytest.raises(CorruptLog, match="not there any more"):
+                log.append_group([first_commit("a"), second, first_commit("b")])
+            assert log.head("a") is None
+    assert rows(path, "SELECT count(*) FROM commits WHERE stream = 99") == [(0,)]
+
+
+def test_a_commit_that_fails_fails_the_group(tmp_path):
+    """Where SQLite cannot commit none of the group is written, each is told, and the next append is written."""
+    path = tmp_path / "chats.db"
+    with contextlib.closing(SqliteLog(path)) as log:
+        put(log, "trip")
+        writer = log._file._writer
+
+        class Refusing:
+            """The writing connection, but for its commits."""
+
+            def __getattr__(self, name):
+                return getattr(writer, name)
+
+            def execute(self, sql, *values):
+                if sql == "COMMIT":
+                    raise sqlite3.OperationalError("no room")
+                return writer.execute(sql, *values)
+
+        log._file._writer = Refusing()
+        answers = appended_at_once(log, [first_commit(f"chat {number}") for number in range(3)])
+        log._file._writer = writer
+
+        assert [type(each) for each in answers] == [BackendError] * 3
+        assert [each.stream for each in log.read_all()] == ["trip"]
+        assert put(log, "chat 0").first == 1
+
+
+def test_a_closed_log_refuses_all_that_wait(tmp_path):
+    """Threads that waited when the log was closed are told so, each of them."""
+    log = SqliteLog(tmp_path / "chats.db")
+    writers = log._file.writers
+    with ThreadPoolExecutor(4) as threads:
+        with writers:
+            answers = [
+                threads.submit(log.append, each.commit, expected=0) for each in map(first_commit, ("a", "b", "c"))
+            ]
+            while len(writers._waiting) < 3:
+                time.sleep(0.001)
+            log._file._closed = True  # as if close had been before them at the lock
+
+        assert [type(each.exception(20)) for each in answers] == [LogClosed] * 3
+    log.close()
 
 
 def a_later_layout(path):
