@@ -49,6 +49,7 @@ from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from random import random
 from types import TracebackType
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -610,6 +611,7 @@ class _File:
                 _retried(lambda: _create(path))
             self._read_only = read_only or not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
             self._writer = _retried(self._connect)
+            self._let_wait(0)  # see ``_retried``
 
     def _connect(self) -> sqlite3.Connection:
         connection = _connect_read_only(self.path) if self._read_only else _connect(self.path, "?mode=rw")
@@ -638,7 +640,7 @@ class _File:
             raise BackendError(f"{self.path}: an earlier write failed; open the store again") from self._failed
         try:
             with self._border:
-                _retried(self._begin)
+                self._begin()
                 self._check_rows()
                 yield self._writer
                 self._writer.execute("COMMIT")
@@ -675,7 +677,13 @@ class _File:
             return error
 
     def _begin(self) -> None:
-        self._writer.execute("BEGIN IMMEDIATE")
+        """Begin a transaction that writes: when no other process does."""
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if _code(error) != sqlite3.SQLITE_BUSY:
+                raise
+            _retried(lambda: self._writer.execute("BEGIN IMMEDIATE"))
 
     def _check_rows(self) -> None:
         """Forget the rows that were kept if another connection has written since."""
@@ -702,14 +710,23 @@ class _File:
         frames of the write-ahead log in use for too long.
         """
         with self.writers, self._border:
-            _retried(lambda: self._writer.execute("VACUUM"))
-            deadline = time.monotonic() + BUSY_SECONDS
-            while self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
-                if time.monotonic() > deadline:
-                    raise BackendError(
-                        f"{self.path}: readers keep what was erased in the write-ahead log; try again later"
-                    )
-                time.sleep(0.005)
+            self._let_wait(BUSY_SECONDS)  # SQLite keeps writers away while it waits for readers
+            try:
+                self._rebuild()
+            finally:
+                self._let_wait(0)
+
+    def _rebuild(self) -> None:
+        _retried(lambda: self._writer.execute("VACUUM"))
+        deadline = time.monotonic() + BUSY_SECONDS
+        while self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            if time.monotonic() > deadline:
+                raise BackendError(f"{self.path}: readers keep what was erased in the write-ahead log; try again later")
+            time.sleep(0.005)
+
+    def _let_wait(self, seconds: float) -> None:
+        """How long SQLite waits by itself, before the writing connection is told that the file is locked."""
+        self._writer.execute(f"PRAGMA busy_timeout = {seconds * 1_000:.0f}")
 
     def _roll_back(self) -> None:
         try:
@@ -879,15 +896,21 @@ def _set_durable(connection: sqlite3.Connection, path: Path, durability: Durabil
 
 
 def _retried(work: Callable[[], T]) -> T:
-    """Do it again while another process holds the file: the few locks that SQLite does not wait for by itself."""
-    deadline = time.monotonic() + BUSY_SECONDS
+    """Do it again while another process holds the file.
+
+    SQLite itself does not wait for every lock, and for those of writers it sleeps longer and longer, up to 100 ms, by
+    which time others have written dozens of times. One that waits here looks again at least every millisecond; only
+    where the lock has been held for long, as by a VACUUM, it looks less often.
+    """
+    start = time.monotonic()
     while True:
         try:
             return work()
         except sqlite3.OperationalError as error:
-            if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+            waited = time.monotonic() - start
+            if _code(error) != sqlite3.SQLITE_BUSY or waited > BUSY_SECONDS:
                 raise
-        time.sleep(0.005)
+        time.sleep(random() * min(max(waited / 100, 0.001), 0.02))  # noqa: S311 - so that those who wait do not march in step
 
 
 class _Border:

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -161,6 +162,83 @@ def test_a_write_that_was_taken_back_is_not_remembered(tmp_path):
         assert log.read("trip") == [first]
         assert not log.append(second, expected=1).deduplicated
         assert [each.id for each in log.read("trip")] == [first.id, second.id]
+
+
+# Locks of others.
+
+
+def test_a_write_waits_for_the_lock_of_another(tmp_path):
+    """While another connection writes, a write waits; it goes on soon after the lock is free."""
+    path = tmp_path / "chats.db"
+    with contextlib.closing(SqliteLog(path)) as log, contextlib.closing(SqliteLog(path)) as other:
+        with ThreadPoolExecutor(1) as threads, other._file.writing():
+            waits = threads.submit(put, log, "trip")
+            time.sleep(0.05)
+
+            assert not waits.done()
+        assert waits.result(10).first == 1
+
+
+def test_a_lock_that_is_kept(tmp_path, monkeypatch):
+    """Where the lock is not free in time the error says so, nothing was written, and the log goes on afterwards."""
+    monkeypatch.setattr("branchlog.logs.sqlite.BUSY_SECONDS", 0.05)
+    path = tmp_path / "chats.db"
+    with contextlib.closing(SqliteLog(path)) as log, contextlib.closing(SqliteLog(path)) as other:
+        with other._file.writing(), pytest.raises(BackendError, match="another process kept it locked"):
+            put(log, "trip")
+
+        assert log.head("trip") is None
+        assert put(log, "trip").first == 1
+
+
+def test_no_writer_is_kept_waiting_for_long(tmp_path):
+    """Four that write without a pause come about equally far: none waits while another writes hundreds of times."""
+    path = tmp_path / "chats.db"
+    logs = [SqliteLog(path) for _ in range(4)]
+    done = [0] * len(logs)
+
+    def write(number):
+        while max(done) < 200:
+            put(logs[number], f"chat {number}")
+            done[number] += 1
+
+    with ThreadPoolExecutor(len(logs)) as threads:
+        list(threads.map(write, range(len(logs))))
+    for log in logs:
+        log.close()
+
+    assert min(done) >= 10
+
+
+def test_deleting_waits_for_readers_and_keeps_no_writer_out(tmp_path):
+    """While conversations are deleted, and the file is built anew, others read and write; nothing is lost."""
+    path = tmp_path / "chats.db"
+    with contextlib.closing(SqliteLog(path)) as log, contextlib.closing(SqliteLog(path)) as other:
+        for number in range(10):
+            put(log, f"gone {number}", b'"a secret"')
+        ended = threading.Event()
+
+        def write():
+            count = 0
+            while not ended.is_set() or count < 10:
+                put(other, "kept")
+                count += 1
+            return count
+
+        def read():
+            while not ended.is_set():
+                other.read("kept")
+
+        with ThreadPoolExecutor(2) as threads:
+            reading, writing = threads.submit(read), threads.submit(write)
+            try:
+                assert all(log.delete(f"gone {number}") for number in range(10))
+            finally:
+                ended.set()
+            reading.result(20)
+
+            assert len(log.read("kept")) == writing.result(20)
+    assert b"a secret" not in path.read_bytes()
 
 
 # Threads that append at once.
