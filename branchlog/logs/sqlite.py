@@ -1,9 +1,9 @@
 """A log in one SQLite file: the default, and durable when an append returns.
 
-Layout of the file (``application_id`` 0x62726C67, "brlg"; ``user_version`` 1):
+Layout of the file (``application_id`` 0x62726C67, "brlg"; ``user_version`` 2):
 
 ``commits``, one row a commit
-    ``position``  its place in the whole log; AUTOINCREMENT, so that a number is not used again after a deletion
+    ``position``  its place in the whole log; one more than the highest that there is, or than ``floor``
     ``stream``    the key of its row in ``streams``
     ``first``, ``count``  the versions of its events: ``first`` to ``first + count - 1``
     ``id``        16 bytes, unique in the stream
@@ -23,8 +23,13 @@ Layout of the file (``application_id`` 0x62726C67, "brlg"; ``user_version`` 1):
     ``stream``, ``after``, ``version``, ``checksum``, ``fingerprint``, ``data``, ``seal``  (see ``branchlog.commit``)
 ``drafts``, one row a piece of a commit that is still to be made; the table is made with the first of them
     ``stream``, ``id``, ``number``, ``data``  (see ``branchlog.logs.base``)
+``floor``, no row, or one where the commit of the highest position was deleted, so that no number is used again
+    ``position``  that position
 ``facets``, one row for each top-level key of a conversation's metadata
     ``namespace``, ``key``, ``value``, ``stream``; the value as canonical JSON, or its hash if long
+
+Files of layout 1 have no ``floor``, and AUTOINCREMENT at ``position`` instead, by which SQLite counts in a table of its
+own: one page more in every append. They are read and written as they are, and stay what they are.
 
 WAL with ``synchronous=FULL``: an append costs one fdatasync. With ``durability="relaxed"`` (NORMAL) it costs none, the
 file can still not be damaged by a crash, and a power loss may take the last commits. Every write is one ``BEGIN
@@ -99,7 +104,8 @@ Row: TypeAlias = tuple[Any, ...]
 _Asked: TypeAlias = "tuple[SqliteLog, Commit, ExpectedVersion, Entry | None]"
 
 APPLICATION_ID = 0x62726C67
-LAYOUT = 1
+LAYOUT = 2
+"""Of the files that are made. Those of layout 1 differ only in how positions are kept from being used again."""
 
 MAGIC = b"SQLite format 3\0"
 HEADER_BYTES = 100
@@ -141,7 +147,7 @@ CREATE INDEX streams_by_updated ON streams (namespace, updated, id) WHERE delete
 CREATE INDEX streams_by_created ON streams (namespace, created, id) WHERE deleted = 0;
 CREATE INDEX streams_by_title ON streams (namespace, title, id) WHERE deleted = 0;
 CREATE TABLE commits (
-    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    position INTEGER PRIMARY KEY,
     stream INTEGER NOT NULL,
     first INTEGER NOT NULL,
     count INTEGER NOT NULL,
@@ -153,6 +159,9 @@ CREATE TABLE commits (
     erased BLOB,
     UNIQUE (stream, first),
     UNIQUE (stream, id)
+) STRICT;
+CREATE TABLE floor (
+    position INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE snapshots (
     stream INTEGER NOT NULL,
@@ -185,6 +194,9 @@ CREATE TABLE IF NOT EXISTS drafts (
 ) STRICT
 """
 """Apart from the others: files of the time before there were drafts have no such table, and need none."""
+
+_BENEATH = "SELECT position FROM floor WHERE position > (SELECT coalesce(max(position), 0) FROM commits)"
+"""The floor, where no commit is above it."""
 
 _COMMIT = "position, first, count, id, at, schema, CAST(data AS BLOB), checksum, coalesce(erased, x'')"
 _READ_ALL = """
@@ -289,16 +301,22 @@ class SqliteLog:
         if stream is None:
             commit = placed(commit, None, expected, self.namespace)
             stream = self._put_stream(writer, None, commit.head, entry or bare_entry(commit))
-            return _inserted(writer, stream.key, commit)
+            return self._insert(writer, stream.key, commit)
         try:
             commit = placed(commit, stream.head, expected, self.namespace)
-            appended = _inserted(writer, stream.key, commit)
+            appended = self._insert(writer, stream.key, commit)
         except (BranchlogError, sqlite3.IntegrityError):  # a commit that does not fit may be one that is there already
             stored = self._by_id(writer, stream, commit.id)
             if stored is None:
                 raise
             return repeated(commit, stored)
         self._put_stream(writer, stream, commit.head, entry or _entry(stream))
+        return appended
+
+    def _insert(self, writer: sqlite3.Connection, key: int, commit: Commit) -> Appended:
+        file = self._file
+        appended = _inserted(writer, key, commit, None if file.above else file.position_beneath())
+        file.above = True
         return appended
 
     def _put_stream(self, writer: sqlite3.Connection, before: _Stream | None, head: Head, entry: Entry) -> _Stream:
@@ -350,6 +368,7 @@ class SqliteLog:
             found = self._stream(writer, stream)
             if found is None:
                 return False
+            self._file.keep_floor(found.key)
             writer.execute("DELETE FROM commits WHERE stream = ?", (found.key,))
             writer.execute("DELETE FROM snapshots WHERE stream = ?", (found.key,))
             if _has_drafts(writer):
@@ -603,6 +622,7 @@ class _File:
         self._border = _Border(path)
         self.rows: dict[tuple[str, str], _Stream] = {}
         self._data_version = 0
+        self.above = False
         is_new = _inspect(path, create)
         with self._border:
             if is_new or (
@@ -612,6 +632,7 @@ class _File:
             self._read_only = read_only or not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
             self._writer = _retried(self._connect)
             self._let_wait(0)  # see ``_retried``
+            self._counted = self._writer.execute("PRAGMA user_version").fetchone() == (1,)
 
     def _connect(self) -> sqlite3.Connection:
         connection = _connect_read_only(self.path) if self._read_only else _connect(self.path, "?mode=rw")
@@ -690,7 +711,7 @@ class _File:
         version = self._writer.execute("PRAGMA data_version").fetchone()[0]
         if version != self._data_version:
             self._data_version = version
-            self.rows.clear()
+            self.forget_rows()
 
     def keep_row(self, stream: _Stream) -> None:
         """Keep a row that was just written, so that the next append to the stream need not read and check it."""
@@ -699,8 +720,26 @@ class _File:
         self.rows[stream.namespace, stream.id] = stream
 
     def forget_rows(self) -> None:
-        """Forget the rows that were kept: they are not in the file, or not any more."""
+        """Forget what is known of the file: the rows that were kept, and that there is a commit above the floor."""
         self.rows.clear()
+        self.above = False
+
+    def position_beneath(self) -> int | None:
+        """The position for the next commit; None where SQLite is to find it, one above the highest that there is."""
+        if self._counted:
+            return None
+        floor = self._writer.execute(_BENEATH).fetchone()
+        return None if floor is None else _number(floor[0]) + 1
+
+    def keep_floor(self, stream: int) -> None:
+        """Before a stream is deleted: keep the highest position of all, if it is in this stream."""
+        if self._counted:
+            return
+        last = self._writer.execute("SELECT stream, position FROM commits ORDER BY position DESC LIMIT 1").fetchone()
+        if last is None or last[0] != stream:
+            return
+        self._writer.execute("DELETE FROM floor WHERE position < ?", last[1:])
+        self._writer.execute("INSERT INTO floor SELECT ? WHERE NOT EXISTS (SELECT 1 FROM floor)", last[1:])
 
     def forget(self) -> None:
         """Leave no trace of what was deleted in the file and in the write-ahead log.
@@ -1007,11 +1046,12 @@ def _entry(stream: _Stream) -> Entry:
     return entry_from(stream.id, stream.version, _decode_entry(stream.entry))
 
 
-def _inserted(writer: sqlite3.Connection, key: int, commit: Commit) -> Appended:
+def _inserted(writer: sqlite3.Connection, key: int, commit: Commit, position: int | None) -> Appended:
     row = writer.execute(
-        "INSERT INTO commits (stream, first, count, id, at, schema, data, checksum, erased)"
-        " VALUES (?, ?, ?, ?, ?, ?, CAST(? AS TEXT), ?, ?)",
+        "INSERT INTO commits (position, stream, first, count, id, at, schema, data, checksum, erased)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, CAST(? AS TEXT), ?, ?)",
         (
+            position,
             key,
             commit.first,
             commit.count,

@@ -25,6 +25,7 @@ from branchlog.errors import (
     StoreNotFound,
     VersionConflict,
 )
+from branchlog.logs import sqlite as sqlite_log
 from branchlog.logs.base import Abilities, Append
 from branchlog.logs.sqlite import APPLICATION_ID, LAYOUT, SqliteLog
 from branchlog.testing import LogContract
@@ -45,6 +46,36 @@ class TestRelaxedSqliteLog(LogContract):
     @pytest.fixture
     def open_log(self, tmp_path):
         return lambda namespace="": SqliteLog(tmp_path / "chats.db", namespace=namespace, durability="relaxed")
+
+
+def make_first_layout(path):
+    """A new file of layout 1, as branchlog once made them."""
+    tables = sqlite_log._TABLES.replace("position INTEGER PRIMARY KEY", "position INTEGER PRIMARY KEY AUTOINCREMENT")
+    tables = tables.replace("CREATE TABLE floor (\n    position INTEGER NOT NULL\n) STRICT;", "")
+    tables = tables.replace("PRAGMA user_version = 2", "PRAGMA user_version = 1")
+
+    assert "floor" not in tables
+    assert tables.count("AUTOINCREMENT") == 2
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript(tables)
+
+
+class TestFirstLayout(LogContract):
+    """Files of layout 1 are read and written as they are."""
+
+    abilities = Abilities(durable=False, persistent=True, shared=True, snapshots=True, erases=True, drafts=True)
+
+    @pytest.fixture
+    def open_log(self, tmp_path):
+        def opened(namespace=""):
+            path = tmp_path / "chats.db"
+            if not path.exists():
+                make_first_layout(path)
+            return SqliteLog(path, namespace=namespace, durability="relaxed")
+
+        yield opened
+        if (tmp_path / "chats.db").exists():
+            assert rows(tmp_path / "chats.db", "PRAGMA user_version") == [(1,)]
 
 
 # The file itself.
@@ -75,6 +106,7 @@ def test_the_file_says_what_it_is(tmp_path):
         "commits",
         "snapshots",
         "facets",
+        "floor",
     }
 
 
@@ -130,6 +162,85 @@ def test_deleted_leaves_only_the_name(tmp_path):
     again = SqliteLog(path)
     assert put(again, "kept").position > last.position
     again.close()
+
+
+def layout_made(path, layout):
+    if layout == 1:
+        make_first_layout(path)
+    else:
+        SqliteLog(path).close()
+    assert rows(path, "PRAGMA user_version") == [(layout,)]
+
+
+@pytest.mark.parametrize("reopened", [False, True])
+@pytest.mark.parametrize("layout", [1, 2])
+def test_no_position_is_used_again(tmp_path, layout, reopened):
+    """Whatever is deleted in whatever order, each position is above all that were given before."""
+    path = tmp_path / "chats.db"
+    layout_made(path, layout)
+    log, given = SqliteLog(path), []
+
+    def step(put_in=(), delete=()):
+        nonlocal log
+        given.extend(put(log, name).position for name in put_in)
+        for name in delete:
+            assert log.delete(name)
+        if reopened:
+            log.close()
+            log = SqliteLog(path)
+
+    step(put_in=["a", "b", "c", "b", "d"])
+    step(delete=["d", "b"])  # the highest, and then one that is not the highest any more
+    step(put_in=["e"])
+    step(delete=["c"])  # from the middle
+    step(put_in=["f", "g"], delete=["g", "f", "e", "a"])  # the last commit of all
+    step(put_in=["h"])
+    step(delete=["h"])
+    step(put_in=["i"])
+    log.close()
+
+    assert given == list(range(1, 11))
+    assert rows(path, "SELECT position FROM commits") == [(10,)]
+    assert layout == 1 or rows(path, "SELECT position FROM floor") == [(9,)]
+    assert rows(path, "PRAGMA user_version") == [(layout,)]
+
+
+@pytest.mark.parametrize("layout", [1, 2])
+def test_two_connections_use_no_position_again(tmp_path, layout):
+    """What one of them deletes the other takes into account, also right after a commit of its own."""
+    path = tmp_path / "chats.db"
+    layout_made(path, layout)
+    with contextlib.closing(SqliteLog(path)) as log, contextlib.closing(SqliteLog(path)) as other:
+        given = [put(log, "a").position, put(other, "b").position, put(log, "c").position]
+        other.delete("c")
+        given += [put(log, "d").position, put(other, "e").position]
+        log.delete("e")
+        other.delete("d")
+        given += [put(other, "f").position, put(log, "g").position]
+
+        assert given == list(range(1, 8))
+
+
+def test_a_deletion_that_is_taken_back_leaves_no_floor(tmp_path, monkeypatch):
+    """Where deleting fails the positions go on as if nothing had been."""
+    path = tmp_path / "chats.db"
+    with contextlib.closing(SqliteLog(path)) as log:
+        put(log, "a")
+        put(log, "b")
+        with monkeypatch.context() as patch:
+            patch.setattr(sqlite_log, "_update_stream", raising(OSError("on purpose")))
+            with pytest.raises(OSError, match="on purpose"):
+                log.delete("b")
+
+        assert rows(path, "SELECT * FROM floor") == []
+        assert put(log, "b").position == 3
+
+
+def raising(error):
+    def fails(*_):
+        raise error
+
+    return fails
 
 
 def test_a_write_sees_what_another_connection_wrote(tmp_path):
