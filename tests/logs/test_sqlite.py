@@ -347,8 +347,9 @@ def test_deleting_waits_for_readers_and_keeps_no_writer_out(tmp_path):
             finally:
                 ended.set()
             reading.result(20)
+            written = writing.result(20)
 
-            assert len(log.read("kept")) == writing.result(20)
+        assert len(log.read("kept")) == written
     assert b"a secret" not in path.read_bytes()
 
 
