@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any, TypeAlias, TypeVar
@@ -39,7 +40,8 @@ GROUP_MAX = 512
 READING_THREADS = 4
 """Reads at once: they wait for the disk, and hold the interpreter when they do not."""
 
-Request: TypeAlias = tuple[Log, Append, "Future[Appended]"]
+Answer: TypeAlias = "asyncio.Future[Appended]"
+Request: TypeAlias = tuple[Log, Append, Answer]
 
 
 class _Writer:
@@ -51,9 +53,8 @@ class _Writer:
         self._thread: Thread | None = None
         self._closed = False
 
-    def ask(self, log: Log, append: Append) -> Future[Appended]:
+    def ask(self, log: Log, append: Append, answer: Answer) -> None:
         """Queue an append."""
-        answer: Future[Appended] = Future()
         with self._lock:
             if self._closed:
                 raise LogClosed
@@ -61,7 +62,6 @@ class _Writer:
                 self._thread = Thread(target=self._work, name="branchlog-writer", daemon=True)
                 self._thread.start()
             self._requests.put((log, append, answer))
-        return answer
 
     def close(self) -> None:
         """Finish what is queued, then end."""
@@ -84,22 +84,33 @@ class _Writer:
                     group.append(request)
             except Empty:
                 pass
-            asked = [each for each in group if each[2].set_running_or_notify_cancel()]
+            asked = [each for each in group if not each[2].cancelled()]
             for log in {id(log): log for log, _, _ in asked}.values():
                 _write(log, [(append, answer) for owner, append, answer in asked if owner is log])
+            del group, asked  # what was answered is not kept until the next request
             if request is not None:
                 request = self._requests.get()
 
 
-def _write(log: Log, group: list[tuple[Append, Future[Appended]]]) -> None:
+def _write(log: Log, group: list[tuple[Append, Answer]]) -> None:
+    """Write a group, and wake each event loop that waits for some of it once."""
+    outcomes: Sequence[Appended | BaseException]
     try:
         outcomes = log.append_group([append for append, _ in group])
     except BaseException as error:  # noqa: BLE001 - concerns them all; handed to each
-        for _, answer in group:
-            answer.set_exception(error)
-        return
-    for (_, answer), outcome in zip(group, outcomes, strict=True):
-        if isinstance(outcome, Exception):
+        outcomes = [error] * len(group)
+    answered = [(answer, outcome) for (_, answer), outcome in zip(group, outcomes, strict=True)]
+    for loop in {answer.get_loop() for answer, _ in answered}:
+        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            loop.call_soon_threadsafe(_tell, [each for each in answered if each[0].get_loop() is loop])
+
+
+def _tell(answered: list[tuple[Answer, Appended | BaseException]]) -> None:
+    """Give the answers, in the loop of those who wait; but for those that were cancelled meanwhile."""
+    for answer, outcome in answered:
+        if answer.done():
+            continue
+        if isinstance(outcome, BaseException):
             answer.set_exception(outcome)
         else:
             answer.set_result(outcome)
@@ -129,9 +140,9 @@ class AsyncBridge:
         return AsyncBridge(self._log.within(namespace), _writer=self._writer, _readers=self._readers)
 
     async def append(self, commit: Commit, *, expected: ExpectedVersion, entry: Entry | None = None) -> Appended:
-        return await asyncio.wrap_future(
-            self._writer.ask(self._log, Append(commit=commit, expected=expected, entry=entry))
-        )
+        answer: Answer = asyncio.get_running_loop().create_future()
+        self._writer.ask(self._log, Append(commit=commit, expected=expected, entry=entry), answer)
+        return await answer
 
     async def append_group(self, appends: Sequence[Append]) -> list[Appended | Exception]:
         return await self._run(self._log.append_group, appends)

@@ -1,9 +1,9 @@
 """A log in one SQLite file: the default, and durable when an append returns.
 
-Layout of the file (``application_id`` 0x62726C67, "brlg"; ``user_version`` 1):
+Layout of the file (``application_id`` 0x62726C67, "brlg"; ``user_version`` 2):
 
 ``commits``, one row a commit
-    ``position``  its place in the whole log; AUTOINCREMENT, so that a number is not used again after a deletion
+    ``position``  its place in the whole log; one more than the highest that there is, or than ``floor``
     ``stream``    the key of its row in ``streams``
     ``first``, ``count``  the versions of its events: ``first`` to ``first + count - 1``
     ``id``        16 bytes, unique in the stream
@@ -23,8 +23,13 @@ Layout of the file (``application_id`` 0x62726C67, "brlg"; ``user_version`` 1):
     ``stream``, ``after``, ``version``, ``checksum``, ``fingerprint``, ``data``, ``seal``  (see ``branchlog.commit``)
 ``drafts``, one row a piece of a commit that is still to be made; the table is made with the first of them
     ``stream``, ``id``, ``number``, ``data``  (see ``branchlog.logs.base``)
+``floor``, no row, or one where the commit of the highest position was deleted, so that no number is used again
+    ``position``  that position
 ``facets``, one row for each top-level key of a conversation's metadata
     ``namespace``, ``key``, ``value``, ``stream``; the value as canonical JSON, or its hash if long
+
+Files of layout 1 have no ``floor``, and AUTOINCREMENT at ``position`` instead, by which SQLite counts in a table of its
+own: one page more in every append. They are read and written as they are, and stay what they are.
 
 WAL with ``synchronous=FULL``: an append costs one fdatasync. With ``durability="relaxed"`` (NORMAL) it costs none, the
 file can still not be damaged by a crash, and a power loss may take the last commits. Every write is one ``BEGIN
@@ -33,6 +38,8 @@ IMMEDIATE`` transaction that looks, refuses or writes; readers have connections 
 Reading verifies the checksums of commits and the seals of streams, so that damage is an error and never another
 conversation. The indexes by which SQLite finds them have none: where a name in an index is damaged its conversation is
 not found by name (``read_all`` still has it), and ``count`` and filters by metadata may be off.
+
+Threads that append while another writes are written together next, in one transaction, and share its fdatasync.
 
 Any number of processes may have the file open, on a local disk: SQLite's WAL does not work over a network file system.
 """
@@ -49,7 +56,7 @@ from itertools import chain
 from math import isqrt
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Lock
+from random import random
 from types import TracebackType
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -91,13 +98,16 @@ from branchlog.logs.base import (
     repeated,
     stored_entry,
 )
+from branchlog.logs.together import Together
 
 T = TypeVar("T")
 Durability: TypeAlias = Literal["full", "relaxed"]
 Row: TypeAlias = tuple[Any, ...]
+_Asked: TypeAlias = "tuple[SqliteLog, Commit, ExpectedVersion, Entry | None]"
 
 APPLICATION_ID = 0x62726C67
-LAYOUT = 1
+LAYOUT = 2
+"""Of the files that are made. Those of layout 1 differ only in how positions are kept from being used again."""
 
 MAGIC = b"SQLite format 3\0"
 HEADER_BYTES = 100
@@ -142,7 +152,7 @@ CREATE INDEX streams_by_updated ON streams (namespace, updated, id) WHERE delete
 CREATE INDEX streams_by_created ON streams (namespace, created, id) WHERE deleted = 0;
 CREATE INDEX streams_by_title ON streams (namespace, title, id) WHERE deleted = 0;
 CREATE TABLE commits (
-    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    position INTEGER PRIMARY KEY,
     stream INTEGER NOT NULL,
     first INTEGER NOT NULL,
     count INTEGER NOT NULL,
@@ -154,6 +164,9 @@ CREATE TABLE commits (
     erased BLOB,
     UNIQUE (stream, first),
     UNIQUE (stream, id)
+) STRICT;
+CREATE TABLE floor (
+    position INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE snapshots (
     stream INTEGER NOT NULL,
@@ -186,6 +199,9 @@ CREATE TABLE IF NOT EXISTS drafts (
 ) STRICT
 """
 """Apart from the others: files of the time before there were drafts have no such table, and need none."""
+
+_BENEATH = "SELECT position FROM floor WHERE position > (SELECT coalesce(max(position), 0) FROM commits)"
+"""The floor, where no commit is above it."""
 
 _COMMIT = "position, first, count, id, at, schema, CAST(data AS BLOB), checksum, coalesce(erased, x'')"
 _READ_ALL = """
@@ -286,12 +302,11 @@ class SqliteLog:
     # Writing.
 
     def append(self, commit: Commit, *, expected: ExpectedVersion, entry: Entry | None = None) -> Appended:
-        with self._file.writing() as writer:
-            return self._append(writer, commit, expected, entry)
+        return self._file.writers.ask((self, commit, expected, entry))
 
     def append_group(self, appends: Sequence[Append]) -> list[Appended | Exception]:
         with self._file.writing() as writer:
-            return [outcome(lambda a=a: self._append(writer, a.commit, a.expected, a.entry)) for a in appends]  # type: ignore[misc]
+            return [_outcome(writer, (self, each.commit, each.expected, each.entry)) for each in appends]
 
     def _append(
         self, writer: sqlite3.Connection, commit: Commit, expected: ExpectedVersion, entry: Entry | None
@@ -301,16 +316,22 @@ class SqliteLog:
         if stream is None:
             commit = placed(commit, None, expected, self.namespace)
             stream = self._put_stream(writer, None, commit.head, entry or bare_entry(commit))
-            return _inserted(writer, stream.key, commit)
+            return self._insert(writer, stream.key, commit)
         try:
             commit = placed(commit, stream.head, expected, self.namespace)
-            appended = _inserted(writer, stream.key, commit)
+            appended = self._insert(writer, stream.key, commit)
         except (BranchlogError, sqlite3.IntegrityError):  # a commit that does not fit may be one that is there already
             stored = self._by_id(writer, stream, commit.id)
             if stored is None:
                 raise
             return repeated(commit, stored)
         self._put_stream(writer, stream, commit.head, entry or _entry(stream))
+        return appended
+
+    def _insert(self, writer: sqlite3.Connection, key: int, commit: Commit) -> Appended:
+        file = self._file
+        appended = _inserted(writer, key, commit, None if file.above else file.position_beneath())
+        file.above = True
         return appended
 
     def _put_stream(self, writer: sqlite3.Connection, before: _Stream | None, head: Head, entry: Entry) -> _Stream:
@@ -362,6 +383,7 @@ class SqliteLog:
             found = self._stream(writer, stream)
             if found is None:
                 return False
+            self._file.keep_floor(found.key)
             writer.execute("DELETE FROM commits WHERE stream = ?", (found.key,))
             writer.execute("DELETE FROM snapshots WHERE stream = ?", (found.key,))
             if _has_drafts(writer):
@@ -606,7 +628,7 @@ class _File:
     def __init__(self, path: Path, durability: Durability, *, create: bool, read_only: bool) -> None:
         self.path = path = path.absolute()  # whatever the working directory will be when readers are opened
         self.durability = durability
-        self._lock = Lock()
+        self.writers: Together[_Asked, Appended] = Together(self._append)
         self._readers: SimpleQueue[sqlite3.Connection] = SimpleQueue()
         self._closed = False
         self._failed: BackendError | None = None
@@ -614,6 +636,7 @@ class _File:
         self._border = _Border(path)
         self.rows: dict[tuple[str, str], _Stream] = {}
         self._data_version = 0
+        self.above = False
         is_new = _inspect(path, create)
         with self._border:
             if is_new or (
@@ -622,6 +645,8 @@ class _File:
                 _retried(lambda: _create(path))
             self._read_only = read_only or not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
             self._writer = _retried(self._connect)
+            self._let_wait(0)  # see ``_retried``
+            self._counted = self._writer.execute("PRAGMA user_version").fetchone() == (1,)
 
     def _connect(self) -> sqlite3.Connection:
         connection = _connect_read_only(self.path) if self._read_only else _connect(self.path, "?mode=rw")
@@ -637,35 +662,70 @@ class _File:
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction. What is raised inside takes it back; a failed write closes the log to further ones."""
-        with self._lock:
-            self._check_open()
-            if self._read_only:
-                raise BackendError(f"{self.path}: the file or its folder is read-only; nothing was written")
-            if self._failed:
-                raise BackendError(f"{self.path}: an earlier write failed; open the store again") from self._failed
-            try:
-                with self._border:
-                    _retried(self._begin)
-                    self._check_rows()
-                    yield self._writer
-                    self._writer.execute("COMMIT")
-            except BaseException as error:
-                self.forget_rows()
-                self._roll_back()
-                cause = error.__cause__
-                if isinstance(error, BackendError) and isinstance(cause, sqlite3.Error) and _code(cause) == IO_ERROR:
-                    self._failed = error
-                raise
+        with self.writers, self._transaction() as writer:
+            yield writer
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """The same, for one that holds the lock of the writers already."""
+        self._check_open()
+        if self._read_only:
+            raise BackendError(f"{self.path}: the file or its folder is read-only; nothing was written")
+        if self._failed:
+            raise BackendError(f"{self.path}: an earlier write failed; open the store again") from self._failed
+        try:
+            with self._border:
+                self._begin()
+                self._check_rows()
+                yield self._writer
+                self._writer.execute("COMMIT")
+        except BaseException as error:
+            self.forget_rows()
+            self._roll_back()
+            cause = error.__cause__
+            if isinstance(error, BackendError) and isinstance(cause, sqlite3.Error) and _code(cause) == IO_ERROR:
+                self._failed = error
+            raise
+
+    def _append(self, asked: _Asked) -> Appended:
+        """Append, with the lock held, and what other threads wait to append; together, unless one of them spoils it."""
+        group = [asked]
+        try:
+            with self._transaction() as writer:
+                group += self.writers.take()
+                if len(group) == 1:
+                    return _append(writer, asked)
+                outcomes = _outcomes(writer, group)
+        except _SpoiltError:
+            outcomes = [self._append_alone(each) for each in group]
+        self.writers.tell(outcomes[1:])
+        if isinstance(outcomes[0], Exception):
+            raise outcomes[0]
+        return outcomes[0]
+
+    def _append_alone(self, asked: _Asked) -> Appended | Exception:
+        """One of a group that was spoilt."""
+        try:
+            with self._transaction() as writer:
+                return _append(writer, asked)
+        except Exception as error:  # noqa: BLE001 - raised where it was asked
+            return error
 
     def _begin(self) -> None:
-        self._writer.execute("BEGIN IMMEDIATE")
+        """Begin a transaction that writes: when no other process does."""
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if _code(error) != sqlite3.SQLITE_BUSY:
+                raise
+            _retried(lambda: self._writer.execute("BEGIN IMMEDIATE"))
 
     def _check_rows(self) -> None:
         """Forget the rows that were kept if another connection has written since."""
         version = self._writer.execute("PRAGMA data_version").fetchone()[0]
         if version != self._data_version:
             self._data_version = version
-            self.rows.clear()
+            self.forget_rows()
 
     def keep_row(self, stream: _Stream) -> None:
         """Keep a row that was just written, so that the next append to the stream need not read and check it."""
@@ -674,8 +734,26 @@ class _File:
         self.rows[stream.namespace, stream.id] = stream
 
     def forget_rows(self) -> None:
-        """Forget the rows that were kept: they are not in the file, or not any more."""
+        """Forget what is known of the file: the rows that were kept, and that there is a commit above the floor."""
         self.rows.clear()
+        self.above = False
+
+    def position_beneath(self) -> int | None:
+        """The position for the next commit; None where SQLite is to find it, one above the highest that there is."""
+        if self._counted:
+            return None
+        floor = self._writer.execute(_BENEATH).fetchone()
+        return None if floor is None else _number(floor[0]) + 1
+
+    def keep_floor(self, stream: int) -> None:
+        """Before a stream is deleted: keep the highest position of all, if it is in this stream."""
+        if self._counted:
+            return
+        last = self._writer.execute("SELECT stream, position FROM commits ORDER BY position DESC LIMIT 1").fetchone()
+        if last is None or last[0] != stream:
+            return
+        self._writer.execute("DELETE FROM floor WHERE position < ?", last[1:])
+        self._writer.execute("INSERT INTO floor SELECT ? WHERE NOT EXISTS (SELECT 1 FROM floor)", last[1:])
 
     def forget(self) -> None:
         """Leave no trace of what was deleted in the file and in the write-ahead log.
@@ -684,15 +762,24 @@ class _File:
         SQLite moved rows between them; so the file is built anew. Raises ``BackendError`` if a reader kept the old
         frames of the write-ahead log in use for too long.
         """
-        with self._lock, self._border:
-            _retried(lambda: self._writer.execute("VACUUM"))
-            deadline = time.monotonic() + BUSY_SECONDS
-            while self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
-                if time.monotonic() > deadline:
-                    raise BackendError(
-                        f"{self.path}: readers keep what was erased in the write-ahead log; try again later"
-                    )
-                time.sleep(0.005)
+        with self.writers, self._border:
+            self._let_wait(BUSY_SECONDS)  # SQLite keeps writers away while it waits for readers
+            try:
+                self._rebuild()
+            finally:
+                self._let_wait(0)
+
+    def _rebuild(self) -> None:
+        _retried(lambda: self._writer.execute("VACUUM"))
+        deadline = time.monotonic() + BUSY_SECONDS
+        while self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            if time.monotonic() > deadline:
+                raise BackendError(f"{self.path}: readers keep what was erased in the write-ahead log; try again later")
+            time.sleep(0.005)
+
+    def _let_wait(self, seconds: float) -> None:
+        """How long SQLite waits by itself, before the writing connection is told that the file is locked."""
+        self._writer.execute(f"PRAGMA busy_timeout = {seconds * 1_000:.0f}")
 
     def _roll_back(self) -> None:
         try:
@@ -754,10 +841,35 @@ class _File:
             raise LogClosed(f"{self.path}")
 
     def close(self) -> None:
-        with self._lock:
+        with self.writers:
             self._closed = True
             self._close_readers()
             self._writer.close()
+
+
+class _SpoiltError(Exception):
+    """One append of a group failed in a way that takes the transaction back."""
+
+
+def _append(writer: sqlite3.Connection, asked: _Asked) -> Appended:
+    log, commit, expected, entry = asked
+    return log._append(writer, commit, expected, entry)
+
+
+def _outcome(writer: sqlite3.Connection, asked: _Asked) -> Appended | Exception:
+    """What one append of a group comes to. A refusal that comes when something is written already concerns them all."""
+    before = writer.total_changes
+    answer = outcome(lambda: _append(writer, asked))
+    if isinstance(answer, Exception) and writer.total_changes != before:
+        raise answer
+    return answer
+
+
+def _outcomes(writer: sqlite3.Connection, group: list[_Asked]) -> list[Appended | Exception]:
+    try:
+        return [_outcome(writer, asked) for asked in group]
+    except Exception as error:
+        raise _SpoiltError from error
 
 
 def _inspect(path: Path, create: bool) -> bool:  # noqa: C901 - a row of cases, each with its own message
@@ -853,15 +965,21 @@ def _set_durable(connection: sqlite3.Connection, path: Path, durability: Durabil
 
 
 def _retried(work: Callable[[], T]) -> T:
-    """Do it again while another process holds the file: the few locks that SQLite does not wait for by itself."""
-    deadline = time.monotonic() + BUSY_SECONDS
+    """Do it again while another process holds the file.
+
+    SQLite itself does not wait for every lock, and for those of writers it sleeps longer and longer, up to 100 ms, by
+    which time others have written dozens of times. One that waits here looks again at least every millisecond; only
+    where the lock has been held for long, as by a VACUUM, it looks less often.
+    """
+    start = time.monotonic()
     while True:
         try:
             return work()
         except sqlite3.OperationalError as error:
-            if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+            waited = time.monotonic() - start
+            if _code(error) != sqlite3.SQLITE_BUSY or waited > BUSY_SECONDS:
                 raise
-        time.sleep(0.005)
+        time.sleep(random() * min(max(waited / 100, 0.001), 0.02))  # noqa: S311 - so that those who wait do not march in step
 
 
 class _Border:
@@ -974,11 +1092,12 @@ def _entry(stream: _Stream) -> Entry:
     return entry_from(stream.id, stream.version, _decode_entry(stream.entry))
 
 
-def _inserted(writer: sqlite3.Connection, key: int, commit: Commit) -> Appended:
+def _inserted(writer: sqlite3.Connection, key: int, commit: Commit, position: int | None) -> Appended:
     row = writer.execute(
-        "INSERT INTO commits (stream, first, count, id, at, schema, data, checksum, erased)"
-        " VALUES (?, ?, ?, ?, ?, ?, CAST(? AS TEXT), ?, ?)",
+        "INSERT INTO commits (position, stream, first, count, id, at, schema, data, checksum, erased)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, CAST(? AS TEXT), ?, ?)",
         (
+            position,
             key,
             commit.first,
             commit.count,

@@ -6,8 +6,12 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from branchlog.commit import genesis, seal
@@ -15,11 +19,13 @@ from branchlog.errors import (
     BackendError,
     ConversationDeleted,
     CorruptLog,
+    LogClosed,
     NotAStore,
     SchemaVersionError,
     StoreNotFound,
     VersionConflict,
 )
+from branchlog.logs import sqlite as sqlite_log
 from branchlog.logs.base import Abilities, Append
 from branchlog.logs.sqlite import APPLICATION_ID, LAYOUT, SqliteLog
 from branchlog.testing import LogContract
@@ -40,6 +46,36 @@ class TestRelaxedSqliteLog(LogContract):
     @pytest.fixture
     def open_log(self, tmp_path):
         return lambda namespace="": SqliteLog(tmp_path / "chats.db", namespace=namespace, durability="relaxed")
+
+
+def make_first_layout(path):
+    """A new file of layout 1, as branchlog once made them."""
+    tables = sqlite_log._TABLES.replace("position INTEGER PRIMARY KEY", "position INTEGER PRIMARY KEY AUTOINCREMENT")
+    tables = tables.replace("CREATE TABLE floor (\n    position INTEGER NOT NULL\n) STRICT;", "")
+    tables = tables.replace("PRAGMA user_version = 2", "PRAGMA user_version = 1")
+
+    assert "floor" not in tables
+    assert tables.count("AUTOINCREMENT") == 2
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript(tables)
+
+
+class TestFirstLayout(LogContract):
+    """Files of layout 1 are read and written as they are."""
+
+    abilities = Abilities(durable=False, persistent=True, shared=True, snapshots=True, erases=True, drafts=True)
+
+    @pytest.fixture
+    def open_log(self, tmp_path):
+        def opened(namespace=""):
+            path = tmp_path / "chats.db"
+            if not path.exists():
+                make_first_layout(path)
+            return SqliteLog(path, namespace=namespace, durability="relaxed")
+
+        yield opened
+        if (tmp_path / "chats.db").exists():
+            assert rows(tmp_path / "chats.db", "PRAGMA user_version") == [(1,)]
 
 
 # The file itself.
@@ -70,6 +106,7 @@ def test_the_file_says_what_it_is(tmp_path):
         "commits",
         "snapshots",
         "facets",
+        "floor",
     }
 
 
@@ -127,6 +164,85 @@ def test_deleted_leaves_only_the_name(tmp_path):
     again.close()
 
 
+def layout_made(path, layout):
+    if layout == 1:
+        make_first_layout(path)
+    else:
+        SqliteLog(path).close()
+    assert rows(path, "PRAGMA user_version") == [(layout,)]
+
+
+@pytest.mark.parametrize("reopened", [False, True])
+@pytest.mark.parametrize("layout", [1, 2])
+def test_no_position_is_used_again(tmp_path, layout, reopened):
+    """Whatever is deleted in whatever order, each position is above all that were given before."""
+    path = tmp_path / "chats.db"
+    layout_made(path, layout)
+    log, given = SqliteLog(path), []
+
+    def step(put_in=(), delete=()):
+        nonlocal log
+        given.extend(put(log, name).position for name in put_in)
+        for name in delete:
+            assert log.delete(name)
+        if reopened:
+            log.close()
+            log = SqliteLog(path)
+
+    step(put_in=["a", "b", "c", "b", "d"])
+    step(delete=["d", "b"])  # the highest, and then one that is not the highest any more
+    step(put_in=["e"])
+    step(delete=["c"])  # from the middle
+    step(put_in=["f", "g"], delete=["g", "f", "e", "a"])  # the last commit of all
+    step(put_in=["h"])
+    step(delete=["h"])
+    step(put_in=["i"])
+    log.close()
+
+    assert given == list(range(1, 11))
+    assert rows(path, "SELECT position FROM commits") == [(10,)]
+    assert layout == 1 or rows(path, "SELECT position FROM floor") == [(9,)]
+    assert rows(path, "PRAGMA user_version") == [(layout,)]
+
+
+@pytest.mark.parametrize("layout", [1, 2])
+def test_two_connections_use_no_position_again(tmp_path, layout):
+    """What one of them deletes the other takes into account, also right after a commit of its own."""
+    path = tmp_path / "chats.db"
+    layout_made(path, layout)
+    with contextlib.closing(SqliteLog(path)) as log, contextlib.closing(SqliteLog(path)) as other:
+        given = [put(log, "a").position, put(other, "b").position, put(log, "c").position]
+        other.delete("c")
+        given += [put(log, "d").position, put(other, "e").position]
+        log.delete("e")
+        other.delete("d")
+        given += [put(other, "f").position, put(log, "g").position]
+
+        assert given == list(range(1, 8))
+
+
+def test_a_deletion_that_is_taken_back_leaves_no_floor(tmp_path, monkeypatch):
+    """Where deleting fails the positions go on as if nothing had been."""
+    path = tmp_path / "chats.db"
+    with contextlib.closing(SqliteLog(path)) as log:
+        put(log, "a")
+        put(log, "b")
+        with monkeypatch.context() as patch:
+            patch.setattr(sqlite_log, "_update_stream", raising(OSError("on purpose")))
+            with pytest.raises(OSError, match="on purpose"):
+                log.delete("b")
+
+        assert rows(path, "SELECT * FROM floor") == []
+        assert put(log, "b").position == 3
+
+
+def raising(error):
+    def fails(*_):
+        raise error
+
+    return fails
+
+
 def test_a_write_sees_what_another_connection_wrote(tmp_path):
     """What the writing connection remembers of a stream is forgotten when another one has written to it."""
     path = tmp_path / "chats.db"
@@ -157,6 +273,229 @@ def test_a_write_that_was_taken_back_is_not_remembered(tmp_path):
         assert log.read("trip") == [first]
         assert not log.append(second, expected=1).deduplicated
         assert [each.id for each in log.read("trip")] == [first.id, second.id]
+
+
+# Locks of others.
+
+
+def test_a_write_waits_for_the_lock_of_another(tmp_path):
+    """While another connection writes, a write waits; it goes on soon after the lock is free."""
+    path = tmp_path / "chats.db"
+    with contextlib.closing(SqliteLog(path)) as log, contextlib.closing(SqliteLog(path)) as other:
+        with ThreadPoolExecutor(1) as threads, other._file.writing():
+            waits = threads.submit(put, log, "trip")
+            time.sleep(0.05)
+
+            assert not waits.done()
+        assert waits.result(10).first == 1
+
+
+def test_a_lock_that_is_kept(tmp_path, monkeypatch):
+    """Where the lock is not free in time the error says so, nothing was written, and the log goes on afterwards."""
+    monkeypatch.setattr("branchlog.logs.sqlite.BUSY_SECONDS", 0.05)
+    path = tmp_path / "chats.db"
+    with contextlib.closing(SqliteLog(path)) as log, contextlib.closing(SqliteLog(path)) as other:
+        with other._file.writing(), pytest.raises(BackendError, match="another process kept it locked"):
+            put(log, "trip")
+
+        assert log.head("trip") is None
+        assert put(log, "trip").first == 1
+
+
+def test_no_writer_is_kept_waiting_for_long(tmp_path):
+    """Four that write without a pause come about equally far: none waits while another writes hundreds of times."""
+    path = tmp_path / "chats.db"
+    logs = [SqliteLog(path) for _ in range(4)]
+    done = [0] * len(logs)
+
+    def write(number):
+        while max(done) < 200:
+            put(logs[number], f"chat {number}")
+            done[number] += 1
+
+    with ThreadPoolExecutor(len(logs)) as threads:
+        list(threads.map(write, range(len(logs))))
+    for log in logs:
+        log.close()
+
+    assert min(done) >= 10
+
+
+def test_deleting_waits_for_readers_and_keeps_no_writer_out(tmp_path):
+    """While conversations are deleted, and the file is built anew, others read and write; nothing is lost."""
+    path = tmp_path / "chats.db"
+    with contextlib.closing(SqliteLog(path)) as log, contextlib.closing(SqliteLog(path)) as other:
+        for number in range(10):
+            put(log, f"gone {number}", b'"a secret"')
+        ended = threading.Event()
+
+        def write():
+            count = 0
+            while not ended.is_set() or count < 10:
+                put(other, "kept")
+                count += 1
+            return count
+
+        def read():
+            while not ended.is_set():
+                other.read("kept")
+
+        with ThreadPoolExecutor(2) as threads:
+            reading, writing = threads.submit(read), threads.submit(write)
+            try:
+                assert all(log.delete(f"gone {number}") for number in range(10))
+            finally:
+                ended.set()
+            reading.result(20)
+            written = writing.result(20)
+
+        assert len(log.read("kept")) == written
+    assert b"a secret" not in path.read_bytes()
+
+
+# Threads that append at once.
+
+
+def appended_at_once(log, appends):
+    """What each of these comes to, appended by threads while the lock is held: in one group, in this order."""
+    writers = log._file.writers
+    with ThreadPoolExecutor(len(appends)) as threads:
+        with writers:
+            answers = []
+            for each in appends:
+                answers.append(threads.submit(log.append, each.commit, expected=each.expected, entry=each.entry))
+                while len(writers._waiting) < len(answers):
+                    time.sleep(0.001)
+        return [each.exception(20) or each.result(20) for each in answers]
+
+
+def begun(log):
+    """The transactions from here on, as a list that grows."""
+    seen = []
+    log._file._writer.set_trace_callback(lambda sql: seen.append(sql) if sql.startswith(("BEGIN", "COMMIT")) else None)
+    return seen
+
+
+def first_commit(stream, data=b'{"n":1}', at=1):
+    return Append(
+        commit=seal(stream, genesis("", stream), count=1, id=b"i" * 16, at=at, schema="1.0.0", data=b"[" + data + b"]"),
+        expected=0,
+    )
+
+
+def test_threads_share_a_transaction(tmp_path):
+    """Appends that wait for the same lock are written by one transaction, each with its own position."""
+    with contextlib.closing(SqliteLog(tmp_path / "chats.db")) as log:
+        seen = begun(log)
+        answers = appended_at_once(log, [first_commit(f"chat {number}") for number in range(8)])
+
+        assert seen == ["BEGIN IMMEDIATE", "COMMIT"]
+        assert [each.commit for each in answers] == log.read_all()
+        assert sorted(each.commit.position for each in answers) == list(range(1, 9))
+
+
+def test_each_thread_has_its_own_refusal(tmp_path):
+    """What is refused in a group is refused as it would be alone, and what follows it is written."""
+    with contextlib.closing(SqliteLog(tmp_path / "chats.db")) as log:
+        put(log, "trip")
+        put(log, "gone")
+        log.delete("gone")
+        second = next_commit(log, "trip")
+        seen = begun(log)
+        answers = appended_at_once(
+            log,
+            [
+                Append(commit=second, expected=1),
+                Append(commit=next_commit(log, "trip", head=second.head), expected=7),
+                first_commit("gone"),
+                Append(commit=second, expected=1),
+                first_commit("another"),
+            ],
+        )
+        kinds = [type(each).__name__ for each in answers]
+
+        assert kinds == ["Appended", "VersionConflict", "ConversationDeleted", "Appended", "Appended"]
+        assert [getattr(each, "deduplicated", None) for each in answers] == [False, None, None, True, False]
+        assert len(log.read("trip")) == 2
+        assert len(log.read("another")) == 1
+        assert seen[:2] == ["BEGIN IMMEDIATE", "COMMIT"]
+
+
+def test_what_cannot_be_written_takes_no_other_back(tmp_path):
+    """Where one of a group spoils the transaction each is written by itself, and it alone fails."""
+    with contextlib.closing(SqliteLog(tmp_path / "chats.db")) as log:
+        spoils = first_commit("spoils", at=2**70)
+        answers = appended_at_once(log, [first_commit("a"), spoils, first_commit("b")])
+
+        assert [type(each).__name__ for each in answers] == ["Appended", "OverflowError", "Appended"]
+        assert [each.stream for each in log.read_all()] == ["a", "b"]
+        assert log.head("spoils") is None
+        assert type(put(log, "spoils")).__name__ == "Commit"
+
+
+@pytest.mark.parametrize("together", ["threads", "append_group"])
+def test_a_damaged_stream_leaves_nothing_half_written(tmp_path, together):
+    """A refusal that comes after a commit was written leaves no commit without its row, and the others are written."""
+    path = tmp_path / "chats.db"
+    with contextlib.closing(SqliteLog(path)) as log:
+        put(log, "trip")
+        second = Append(commit=next_commit(log, "trip"), expected=1)
+        row = log._file.rows["", "trip"]
+        log._file.rows["", "trip"] = msgspec.structs.replace(row, key=99)  # as if its row had vanished
+        if together == "threads":
+            answers = appended_at_once(log, [first_commit("a"), second, first_commit("b")])
+
+            assert [type(each).__name__ for each in answers] == ["Appended", "Appended", "Appended"]
+            assert len(log.read("trip")) == 2
+        else:
+            with pytest.raises(CorruptLog, match="not there any more"):
+                log.append_group([first_commit("a"), second, first_commit("b")])
+            assert log.head("a") is None
+    assert rows(path, "SELECT count(*) FROM commits WHERE stream = 99") == [(0,)]
+
+
+def test_a_commit_that_fails_fails_the_group(tmp_path):
+    """Where SQLite cannot commit none of the group is written, each is told, and the next append is written."""
+    path = tmp_path / "chats.db"
+    with contextlib.closing(SqliteLog(path)) as log:
+        put(log, "trip")
+        writer = log._file._writer
+
+        class Refusing:
+            """The writing connection, but for its commits."""
+
+            def __getattr__(self, name):
+                return getattr(writer, name)
+
+            def execute(self, sql, *values):
+                if sql == "COMMIT":
+                    raise sqlite3.OperationalError("no room")
+                return writer.execute(sql, *values)
+
+        log._file._writer = Refusing()
+        answers = appended_at_once(log, [first_commit(f"chat {number}") for number in range(3)])
+        log._file._writer = writer
+
+        assert [type(each) for each in answers] == [BackendError] * 3
+        assert [each.stream for each in log.read_all()] == ["trip"]
+        assert put(log, "chat 0").first == 1
+
+
+def test_a_closed_log_refuses_all_that_wait(tmp_path):
+    """Threads that waited when the log was closed are told so, each of them."""
+    log = SqliteLog(tmp_path / "chats.db")
+    writers = log._file.writers
+    with ThreadPoolExecutor(4) as threads:
+        with writers:
+            answers = [
+                threads.submit(log.append, each.commit, expected=0) for each in map(first_commit, ("a", "b", "c"))
+            ]
+            while len(writers._waiting) < 3:
+                time.sleep(0.001)
+            log._file._closed = True  # as if close had been before them at the lock
+
+        assert [type(each.exception(20)) for each in answers] == [LogClosed] * 3
+    log.close()
 
 
 def a_later_layout(path):

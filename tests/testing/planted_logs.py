@@ -306,14 +306,13 @@ class TakesAnyName(Memory):
 
 @patched(
     "uses a position again",
-    "The number of the last commit is given to the next one once that is deleted (no AUTOINCREMENT).",
+    "The number of the last commit is given to the next one once that is deleted (no floor is kept).",
     37,
     of="log",
     in_file=True,
 )
 def uses_a_position_again(patch):
-    tables = sqlite._TABLES.replace("position INTEGER PRIMARY KEY AUTOINCREMENT", "position INTEGER PRIMARY KEY")
-    patch.setattr(sqlite, "_TABLES", tables)
+    patch.setattr(sqlite._File, "keep_floor", lambda self, stream: None)
 
 
 @planted("counts positions in each stream", "A position is the place in the stream, not in the whole log.", 31)
@@ -397,8 +396,8 @@ class _Late(sqlite._File):
     """Commits a transaction when the next one begins; reads by the writing connection, and so sees it before."""
 
     @contextmanager
-    def writing(self):
-        with self._lock, self._border:
+    def _transaction(self):
+        with self._border:
             self._check_open()
             self.settle()
             self._writer.execute("PRAGMA busy_timeout = 50")
@@ -413,7 +412,7 @@ class _Late(sqlite._File):
 
     @contextmanager
     def reading(self):
-        with self._lock, self._border:
+        with self.writers, self._border:
             self._check_open()
             yield self._writer
 
