@@ -9,7 +9,7 @@ import pytest
 
 import branchlog
 from branchlog import BackendError, ConversationDeleted, Message, Store, _steps
-from branchlog.logs import sqlite
+from branchlog.logs._sqlite import connections
 from branchlog.testing import TickingClock, portrait
 
 SECRET = "the secret 7f3a9c51e2 of this test"
@@ -390,7 +390,7 @@ def reader_of(path):
 @pytest.mark.parametrize("erasing", ["redact", "delete"])
 def test_a_reader_that_stays(path, monkeypatch, erasing):
     """What it still sees cannot be taken away: this is said, and the same call succeeds when it has gone."""
-    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(connections, "BUSY_SECONDS", 0.2)
     with opened(path) as store:
         chat = store.create("trip")
         chat.say("user", SECRET)

@@ -25,9 +25,10 @@ from branchlog.errors import (
     StoreNotFound,
     VersionConflict,
 )
-from branchlog.logs import sqlite as sqlite_log
+from branchlog.logs import sqlite
+from branchlog.logs._sqlite.layout import APPLICATION_ID, LAYOUT, TABLES
 from branchlog.logs.base import Abilities, Append
-from branchlog.logs.sqlite import APPLICATION_ID, LAYOUT, SqliteLog
+from branchlog.logs.sqlite import SqliteLog
 from branchlog.testing import LogContract
 from branchlog.testing.contract import an_entry, next_commit, put
 
@@ -50,7 +51,7 @@ class TestRelaxedSqliteLog(LogContract):
 
 def make_first_layout(path):
     """A new file of layout 1, as branchlog once made them."""
-    tables = sqlite_log._TABLES.replace("position INTEGER PRIMARY KEY", "position INTEGER PRIMARY KEY AUTOINCREMENT")
+    tables = TABLES.replace("position INTEGER PRIMARY KEY", "position INTEGER PRIMARY KEY AUTOINCREMENT")
     tables = tables.replace("CREATE TABLE floor (\n    position INTEGER NOT NULL\n) STRICT;", "")
     tables = tables.replace("PRAGMA user_version = 2", "PRAGMA user_version = 1")
 
@@ -228,7 +229,7 @@ def test_a_deletion_that_is_taken_back_leaves_no_floor(tmp_path, monkeypatch):
         put(log, "a")
         put(log, "b")
         with monkeypatch.context() as patch:
-            patch.setattr(sqlite_log, "_update_stream", raising(OSError("on purpose")))
+            patch.setattr(sqlite, "update_stream", raising(OSError("on purpose")))
             with pytest.raises(OSError, match="on purpose"):
                 log.delete("b")
 
@@ -292,7 +293,7 @@ def test_a_write_waits_for_the_lock_of_another(tmp_path):
 
 def test_a_lock_that_is_kept(tmp_path, monkeypatch):
     """Where the lock is not free in time the error says so, nothing was written, and the log goes on afterwards."""
-    monkeypatch.setattr("branchlog.logs.sqlite.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("branchlog.logs._sqlite.connections.BUSY_SECONDS", 0.05)
     path = tmp_path / "chats.db"
     with contextlib.closing(SqliteLog(path)) as log, contextlib.closing(SqliteLog(path)) as other:
         with other._file.writing(), pytest.raises(BackendError, match="another process kept it locked"):

@@ -25,6 +25,7 @@ from branchlog.errors import (
     SchemaVersionError,
 )
 from branchlog.logs import sqlite
+from branchlog.logs._sqlite.rows import Stream
 from branchlog.logs.memory import MemoryLog
 from branchlog.store import Change, Store
 from branchlog.testing.contract import put
@@ -285,7 +286,7 @@ def test_cut_at_every_length(whole, tmp_path):
 def test_without_checksums_flips_would_be_seen(whole, tmp_path, monkeypatch):
     """The control: with the checksums not looked at, flips do change what was said, and these tests notice."""
     monkeypatch.setattr(commits, "is_whole", lambda commit: True)
-    monkeypatch.setattr(sqlite, "_checked", lambda row: sqlite._Stream(*row[:-1]))
+    monkeypatch.setattr(sqlite, "checked", lambda row: Stream(*row[:-1]))
     start = whole.settled.index(b"kyoto 3 xxx")
     changed = 0
     for byte in range(start, start + 40):

@@ -8,8 +8,9 @@ import attrs
 import pytest
 
 from branchlog.errors import CorruptLog
+from branchlog.logs._sqlite.listing import Listing
 from branchlog.logs.base import ORDERS, Append, Expected, Query, having, selected
-from branchlog.logs.sqlite import SqliteLog, _Listing
+from branchlog.logs.sqlite import SqliteLog
 from branchlog.testing.contract import AT, an_entry, next_commit
 
 COUNT = 400
@@ -63,7 +64,7 @@ def log(tmp_path):
 def ways(monkeypatch):
     """The ways that lists went: ``walked``, ``given up`` or ``sorted``."""
     went = []
-    walk, sort = _Listing._walked, _Listing._sorted
+    walk, sort = Listing._walked, Listing._sorted
 
     def walked(*arguments):
         rows = walk(*arguments)
@@ -74,8 +75,8 @@ def ways(monkeypatch):
         went.append("sorted")
         return sort(*arguments)
 
-    monkeypatch.setattr(_Listing, "_walked", walked)
-    monkeypatch.setattr(_Listing, "_sorted", sorted_)
+    monkeypatch.setattr(Listing, "_walked", walked)
+    monkeypatch.setattr(Listing, "_sorted", sorted_)
     return went
 
 
@@ -137,7 +138,7 @@ def steps_of(log, count, metadata):
     with log._file.reading() as reader:
         reader.set_progress_handler(step, 10)
         try:
-            list(_Listing(log.namespace, Query(metadata=metadata, limit=5)).having(reader))
+            list(Listing(log.namespace, Query(metadata=metadata, limit=5)).having(reader))
         finally:
             reader.set_progress_handler(None, 0)
     return taken

@@ -13,7 +13,8 @@ from testing.planting import IN_A_FILE, Memory, Sqlite, changed, patched, plante
 
 from branchlog.commit import reseal
 from branchlog.errors import BackendError, CommitIdReused, ConversationNotFound, InvalidInput, VersionConflict
-from branchlog.logs import sqlite
+from branchlog.logs._sqlite import rows
+from branchlog.logs._sqlite.file import File
 from branchlog.logs.base import Appended, Draft, Expected, Query, check_commit, order_value
 
 # Appending.
@@ -312,7 +313,7 @@ class TakesAnyName(Memory):
     in_file=True,
 )
 def uses_a_position_again(patch):
-    patch.setattr(sqlite._File, "keep_floor", lambda self, stream: None)
+    patch.setattr(File, "keep_floor", lambda self, stream: None)
 
 
 @planted("counts positions in each stream", "A position is the place in the stream, not in the whole log.", 31)
@@ -392,7 +393,7 @@ class RoundsTimes(Memory):
 # Durability.
 
 
-class _Late(sqlite._File):
+class _Late(File):
     """Commits a transaction when the next one begins; reads by the writing connection, and so sees it before."""
 
     @contextmanager
@@ -452,7 +453,7 @@ class LosesTheLastCommit(Sqlite):
         return self.declares
 
 
-class _Unsynced(sqlite._File):
+class _Unsynced(File):
     def _connect(self):
         connection = super()._connect()
         connection.execute("PRAGMA synchronous = OFF")
@@ -478,7 +479,7 @@ class DoesNotWaitForTheDisk(Sqlite):
     in_file=True,
 )
 def does_not_verify_what_it_reads(patch):
-    patch.setattr(sqlite, "verified", lambda commits, after: commits)
+    patch.setattr(rows, "verified", lambda commits, after: commits)
 
 
 # The catalog.
@@ -687,7 +688,7 @@ class ErasesInOnePlaceOnly(Memory):
         return appended
 
 
-class _Unforgetting(sqlite._File):
+class _Unforgetting(File):
     def forget(self):
         return
 

@@ -10,7 +10,7 @@ import attrs
 import pytest
 
 from branchlog.commit import Commit, Head, genesis, seal
-from branchlog.logs import sqlite
+from branchlog.logs._sqlite.file import File
 from branchlog.logs.base import Abilities, Entry, bare_entry
 from branchlog.logs.memory import MemoryLog, _Stream
 from branchlog.logs.sqlite import SqliteLog
@@ -72,7 +72,7 @@ def saying(commit: Commit, data: bytes, count: int | None = None) -> Commit:
 class Sqlite(SqliteLog):
     """The log in a file, to be inherited from; ``file`` is the class of what keeps the connections."""
 
-    file: type[sqlite._File] = sqlite._File
+    file: type[File] = File
 
     def __init__(self, path, *, namespace="", _file=None, **options):
         opened = _file or self.file(Path(path), "full", create=True, read_only=options.get("read_only", False))
