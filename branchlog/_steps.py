@@ -11,6 +11,7 @@ import binascii
 import warnings
 from collections.abc import Callable, Generator, Iterable, Sequence
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, Literal, TypeAlias, TypeVar, overload
 
 import attrs
@@ -19,9 +20,10 @@ import msgspec
 from branchlog._core.codec import Codec
 from branchlog._core.events import MAIN, AnyEvent, ConversationStarted, CursorMoved, NodeAdded
 from branchlog._core.message import Json, Message, check_metadata, copied, decode
-from branchlog._core.projection import adding, parts, to_datetime
+from branchlog._core.projection import Fetched, adding, parts, to_datetime
 from branchlog._core.redact import blanked
 from branchlog._core.same import different
+from branchlog._core.snapshot import Stretch
 from branchlog._core.tree import Moment
 from branchlog._fetching import STRETCH_BYTES_MAX, Fetching, digest_of
 from branchlog.commit import Commit, Head, Snapshot, verified
@@ -41,7 +43,6 @@ from branchlog.logs.base import (
     AsyncLog,
     Entry,
     Erasure,
-    GivesPayloads,
     Log,
     Order,
     Query,
@@ -162,13 +163,20 @@ class Home:
     """What the conversations of one store share.
 
     ``local`` is a blocking log whose reads are short, from which messages can be fetched when they are looked at; where
-    there is none, conversations are loaded whole.
+    there is none, they are fetched when a conversation is loaded. ``together`` tells whether the log gives payloads
+    together (``GivesPayloads``).
     """
 
     namespace: str
     clock: Clock | None
     codec: Codec
     local: Log | None
+    together: bool
+
+    @property
+    def uses_snapshots(self) -> bool:
+        """Whether a snapshot spares any reading: not where all messages have to be read one commit at a time."""
+        return self.local is not None or self.together
 
 
 def run(log: Log, steps: Steps[T]) -> T:
@@ -273,19 +281,39 @@ def _read(id: str, after: int, limit: int | None = None) -> Callable[[Any], Any]
 def _begun(home: Home, id: str) -> Steps[Conversation]:
     """A conversation that stands where the usable snapshots end; with none of them, at its beginning."""
     chat = Conversation(id, namespace=home.namespace, clock=home.clock, codec=home.codec)
-    local = home.local
-    if local is None:
+    if not home.uses_snapshots:
         return chat
     usable, ignored = yield from _usable(id, chat._fingerprint)
     for each in ignored:
         warnings.warn(each, stacklevel=2)
     if usable:
         try:
-            chat._fetch_by(Fetching(local, id, home.codec, chat._lay(usable)))
+            stretches = chat._lay(usable)
         except InvalidInput as error:
             warnings.warn(SnapshotIgnored(id, usable[-1].version, str(error)), stacklevel=2)
             return Conversation(id, namespace=home.namespace, clock=home.clock, codec=home.codec)
+        if home.local is not None:
+            chat._fetch_by(Fetching(home.local, id, home.codec, stretches))
+        elif not (yield from _filled(home, chat, stretches)):
+            return Conversation(id, namespace=home.namespace, clock=home.clock, codec=home.codec)
     return chat
+
+
+def _filled(home: Home, chat: Conversation, stretches: Sequence[Stretch]) -> Steps[bool]:
+    """Fetch all messages that snapshots left out; False where some are not to be had together, or not as they were."""
+    ends = [0, *(stretch.until for stretch in stretches)]
+    if [stretch.after for stretch in stretches] != ends[:-1] or ends[-1] != chat.saved_version:
+        return False
+    for stretch in stretches:
+        payloads = yield _payloads_of(chat.id, stretch)
+        if sha256(payloads).digest() != stretch.digest:
+            return False  # reading it commit by commit will tell what is wrong
+        chat._state.fill(Fetched(stretch.after + 1, home.codec.decode_lines(payloads), len(payloads)))
+    return True
+
+
+def _payloads_of(id: str, stretch: Stretch) -> Callable[[Any], Any]:
+    return lambda log: log.payloads(id, after=stretch.after, until=stretch.until)
 
 
 def _usable(id: str, fingerprint: str) -> Steps[tuple[list[Snapshot], list[SnapshotIgnored]]]:
@@ -347,7 +375,7 @@ def save(home: Home, chat: Conversation, on_conflict: str) -> Steps[int]:
     chat._belongs_to_store = True
     while chat._pending:
         yield from _save_once(chat, on_conflict)
-        if chat._tail_bytes > SNAPSHOT_TAIL_BYTES and not chat._pending and home.local is not None:
+        if chat._tail_bytes > SNAPSHOT_TAIL_BYTES and not chat._pending and home.uses_snapshots:
             yield from _try_snapshot(home, chat)
     return chat.saved_version
 
@@ -431,7 +459,7 @@ def _put_snapshot(home: Home, chat: Conversation) -> Steps[None]:
 
 def _payloads(home: Home, chat: Conversation, after: int) -> Steps[bytes]:
     """The digest of what is saved since a version; empty where it cannot be read together, or is too much for that."""
-    if not isinstance(home.local, GivesPayloads):
+    if not home.together:
         return b""
     commits: list[Commit] = []
     size, last = 0, after
@@ -550,7 +578,7 @@ def _path(home: Home, id: str, version: int) -> Steps[Messages]:
     limit = PATH_COMMITS_MIN
     begun: Conversation | None = None
     while version:
-        if limit >= LINE_COMMITS:
+        if limit >= LINE_COMMITS and home.local is not None:
             begun = begun or (yield from _begun(home, id))
             if version <= begun.version:
                 downwards: Messages = yield _line(home, begun, version)

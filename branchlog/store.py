@@ -34,7 +34,7 @@ from branchlog._steps import (
 from branchlog.conversation import Clock, Conversation, NodeLike
 from branchlog.errors import LogClosed
 from branchlog.logs.addresses import Durability, Place
-from branchlog.logs.base import Abilities, AsyncLog, Log
+from branchlog.logs.base import Abilities, AsyncLog, GivesPayloads, Log
 
 
 class Store:
@@ -47,7 +47,13 @@ class Store:
     def __init__(self, log: Log, *, clock: Clock | None = None, application: Application | None = None) -> None:
         """Keep conversations in this log; ``branchlog.open`` makes one from an address."""
         self.log = log
-        self._home = Home(namespace=log.namespace, clock=clock, codec=Codec(application), local=log)
+        self._home = Home(
+            namespace=log.namespace,
+            clock=clock,
+            codec=Codec(application),
+            local=log,
+            together=isinstance(log, GivesPayloads),
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -210,7 +216,13 @@ class AsyncStore:
     def __init__(self, log: AsyncLog, *, clock: Clock | None = None, application: Application | None = None) -> None:
         """Keep conversations in this log; ``branchlog.open_async`` makes one from an address."""
         self.log = log
-        self._home = Home(namespace=log.namespace, clock=clock, codec=Codec(application), local=log.blocking)
+        self._home = Home(
+            namespace=log.namespace,
+            clock=clock,
+            codec=Codec(application),
+            local=log.blocking,
+            together=isinstance(log.blocking or log, GivesPayloads),
+        )
 
     async def __aenter__(self) -> Self:
         return self

@@ -192,20 +192,30 @@ class Projection:
         """The message of a node as it is stored; None where it has none. Fetches what a snapshot left out."""
         content = self.contents[node]
         if content is ABSENT:
-            if self.fetch is None:
-                raise CorruptLog(f"node {node}", "its message was left out and there is no log to fetch it from")
-            self.fill(self.fetch(self.arrays.versions[node]))
+            self._fetch(node)
             content = self.contents[node]
         if content is ABSENT:
             raise CorruptLog(f"node {node}", f"the log has no message at version {self.arrays.versions[node]}")
         return content
 
-    def fill(self, fetched: Fetched) -> None:
-        """Put messages in place that were left out.
+    def _fetch(self, node: int) -> None:
+        """Fetch the message of a node, and what comes along with it.
 
         They stay until there are too many of them: then those that were fetched before are left out again.
         """
-        self._make_room(fetched.size_bytes)
+        if self.fetch is None:
+            raise CorruptLog(f"node {node}", "its message was left out and there is no log to fetch it from")
+        fetched = self.fetch(self.arrays.versions[node])
+        self._fetched_bytes += fetched.size_bytes
+        if self._fetched_bytes > FETCHED_BYTES_MAX:
+            for each in self._fetched:
+                self.contents[each] = ABSENT
+            self._fetched, self._fetched_bytes = [], fetched.size_bytes
+        self._fetched += self.fill(fetched)
+
+    def fill(self, fetched: Fetched) -> list[int]:
+        """Put messages in place that were left out; the nodes whose they are."""
+        filled = []
         contents, node = self.contents, self.arrays.count_at(fetched.first - 1)
         for event in fetched.events:
             part = adding(event)
@@ -216,15 +226,9 @@ class Projection:
             if contents[node] is ABSENT:
                 message = None if part.message is UNSET else part.message
                 contents[node] = blank(message) if message is not None and node in self.redacted else message
-                self._fetched.append(node)
+                filled.append(node)
             node += 1
-
-    def _make_room(self, size_bytes: int) -> None:
-        if self._fetched_bytes + size_bytes > FETCHED_BYTES_MAX:
-            for node in self._fetched:
-                self.contents[node] = ABSENT
-            self._fetched, self._fetched_bytes = [], 0
-        self._fetched_bytes += size_bytes
+        return filled
 
     # What was so, when.
 

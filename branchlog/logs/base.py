@@ -221,10 +221,10 @@ class Erasure:
 
 @runtime_checkable
 class GivesPayloads(Protocol):
-    """A log that can give the payloads of many commits by themselves, in less time than ``read`` takes."""
+    """A log, of either colour, that can give the payloads of many commits in less time than ``read`` takes."""
 
-    def payloads(self, stream: str, *, after: int, until: int) -> bytes:
-        """The payloads of the commits after one version up to another, both of them ends of commits, in order.
+    def payloads(self, stream: str, *, after: int, until: int) -> Any:
+        """The payloads of the commits after one version up to another, both of them ends of commits, as bytes.
 
         A line end stands between one and the next. Nothing is verified: whoever asks has a digest of them.
         """

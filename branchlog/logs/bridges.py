@@ -28,6 +28,7 @@ from branchlog.logs.base import (
     Erasure,
     Examination,
     ExpectedVersion,
+    GivesPayloads,
     Log,
     Query,
 )
@@ -261,6 +262,8 @@ class BlockingBridge:
         self._log = log
         self._loop = loop
         self._run = loop.run
+        if isinstance(log, GivesPayloads):
+            self.payloads = lambda stream, *, after, until: loop.run(log.payloads(stream, after=after, until=until))
 
     @classmethod
     def connect(cls, connect: Callable[[], Coroutine[Any, Any, AsyncLog]]) -> BlockingBridge:

@@ -591,6 +591,16 @@ class PostgresLog:
             raise CorruptLog(f"{stream!r}", f"the commits end otherwise than the stream does at {head.version}")
         return commits
 
+    async def payloads(self, stream: str, *, after: int, until: int) -> bytes:
+        if not is_possible(stream):
+            return b""
+        statement = (
+            "SELECT c.data FROM {schema}.streams s JOIN {schema}.commits c ON c.stream = s.key"
+            " WHERE s.space = $1 AND s.id = $2 AND c.first > $3 AND c.first <= $4 ORDER BY c.first"
+        )
+        rows = await self._fetch(self._sql(statement), self._rows.space, stream, after, until)
+        return b"\n".join(data for (data,) in rows)
+
     def _check_reaches(self, stream: str, commits: list[Commit], after: int | None, last: int | None) -> None:
         """Raise ``CorruptLog`` if commits do not reach from the one version to the other, where these are given."""
         if not commits or (after is not None and not commits[0].first <= after + 1 <= commits[0].last):

@@ -19,6 +19,9 @@ from servers.pooler import Pooler
 from servers.postgres import TRUSTED, Server, a_folder, a_server, programs
 from servers.proxy import Proxy
 
+import branchlog
+from branchlog import _steps
+from branchlog._core.same import different
 from branchlog.commit import Head, genesis, seal
 from branchlog.errors import (
     BackendError,
@@ -1346,3 +1349,129 @@ def test_restarted_in_the_middle(waiting_server, schema):
 
     restarted = asyncio.Event()
     with_log(f"{waiting_server.url()}?schema={schema}", work)
+
+
+# Snapshots: an async store opens by them, and reads the payloads that they cover together.
+
+
+@pytest.fixture
+def soon(monkeypatch):
+    """Snapshots are taken after a few messages."""
+    monkeypatch.setattr(_steps, "SNAPSHOT_TAIL_BYTES", 400)
+
+
+@asynccontextmanager
+async def lined(url, count=60):
+    """An async store with a line of messages that were saved one by one, and what was said."""
+    log = await PostgresLog.connect(url)
+    async with AsyncStore(log) as store:
+        chat = await store.create("line")
+        said = [f"message {number}" for number in range(count)]
+        for text in said:
+            chat.say("user", text)
+            await store.save(chat)
+        yield store, said
+
+
+def read_by(monkeypatch):
+    """What is called to read messages, as it is called: ``read``, with how many commits it gave, and ``payloads``."""
+    calls = []
+    read, payloads = PostgresLog.read, PostgresLog.payloads
+
+    async def reading(self, *args, **options):
+        commits = await read(self, *args, **options)
+        calls.append(("read", len(commits)))
+        return commits
+
+    async def giving(self, *args, **options):
+        calls.append(("payloads", 0))
+        return await payloads(self, *args, **options)
+
+    monkeypatch.setattr(PostgresLog, "read", reading)
+    monkeypatch.setattr(PostgresLog, "payloads", giving)
+    return calls
+
+
+@pytest.mark.usefixtures("soon")
+def test_an_async_store_opens_by_snapshots(url, monkeypatch):
+    async def work():
+        async with lined(url) as (store, said):
+            taken = await store.snapshots("line")
+            calls = read_by(monkeypatch)
+            chat = await store.load("line")
+            assert [message.content for message in chat.messages()] == said
+            assert [name for name, _ in calls].count("payloads") == len(taken) > 5
+            assert sum(count for _, count in calls) < len(taken) + 10  # one to know each by, and the tail
+
+            whole = await _steps.run_async(store.log, _steps.load_whole(store._home, "line"))
+            assert list(different(whole._state, chat._state)) == []
+            assert chat.version == whole.version
+            chat.say("assistant", "and on")
+            await store.save(chat)
+            assert [message.content for message in await store.messages("line")] == [*said, "and on"]
+            assert (await store.verify("line")).differences == ()
+
+    asyncio.run(work())
+
+
+@pytest.mark.usefixtures("soon")
+def test_a_blocking_store_reads_by_the_stretch(url):
+    async def fill():
+        async with lined(url) as (_, said):
+            return said
+
+    said = asyncio.run(fill())
+    with branchlog.open(url) as store:
+        assert store._home.together
+        assert [message.content for message in store.load("line").messages()] == said
+        assert [message.content for message in store.messages("line")] == said
+
+
+@pytest.mark.usefixtures("soon")
+def test_a_payload_behind_a_snapshot_that_was_changed(server, url, schema):
+    """It is an error that names the commit, as if there were no snapshots."""
+
+    async def fill():
+        async with lined(url):
+            pass
+
+    async def look():
+        async with AsyncStore(await PostgresLog.connect(url)) as store:
+            assert len(await store.snapshots("line")) > 5
+            with pytest.raises(CorruptLog, match="version 16 of 'line'"):
+                await store.load("line")
+
+    asyncio.run(fill())
+    server.ask(
+        f"UPDATE {schema}.commits SET data = convert_to(replace(convert_from(data, 'UTF8'),"
+        " 'message 7\"', 'massage 7\"'), 'UTF8')"
+    )
+    asyncio.run(look())
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize("wrong", [b"of something else", b""])
+def test_snapshots_whose_digest_is_wrong_or_missing(url, monkeypatch, wrong):
+    monkeypatch.setattr(_steps, "digest_of", lambda commits: wrong)
+
+    async def work():
+        async with lined(url) as (store, said):
+            assert len(await store.snapshots("line")) > 5
+            chat = await store.load("line")
+            assert [message.content for message in chat.messages()] == said
+
+    asyncio.run(work())
+
+
+@pytest.mark.usefixtures("soon")
+def test_what_is_redacted_is_behind_no_snapshot(url):
+    async def work():
+        async with lined(url) as (store, _):
+            chat = await store.load("line")
+            node = chat.tree.nodes[4]
+            chat.redact(node)
+            await store.save(chat)
+            assert node.message.content == ""
+            assert (await store.load("line")).tree[node.id].message.content == ""
+
+    asyncio.run(work())

@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations_with_replacement
 from pathlib import Path
 
 import msgspec
@@ -30,7 +31,7 @@ from branchlog.logs._sqlite.layout import APPLICATION_ID, LAYOUT, TABLES
 from branchlog.logs.base import Abilities, Append
 from branchlog.logs.sqlite import SqliteLog
 from branchlog.testing import LogContract
-from branchlog.testing.contract import an_entry, next_commit, put
+from branchlog.testing.contract import an_entry, next_commit, numbered, put
 
 
 class TestSqliteLog(LogContract):
@@ -788,3 +789,19 @@ def test_an_empty_file_is_no_store_where_none_is_to_be_made(tmp_path):
     with pytest.raises(StoreNotFound, match="the file is empty"):
         SqliteLog(path, create=False)
     assert path.read_bytes() == b""
+
+
+def test_payloads_are_those_of_the_commits(tmp_path):
+    """Given together they are what ``read`` gives one by one, a line end between them; of another stream, nothing."""
+    with contextlib.closing(SqliteLog(tmp_path / "chats.db")) as log:
+        commits = [put(log, "trip", *numbered(count, count)) for count in (1, 3, 2, 5)]
+        put(log, "other", b'{"n":"\xc3\xa9"}')
+        ends = [0, *(commit.last for commit in commits)]
+        for after, until in combinations_with_replacement(ends, 2):
+            expected = b"\n".join(commit.data for commit in commits if after < commit.first <= until)
+            assert log.payloads("trip", after=after, until=until) == expected
+        assert log.payloads("other", after=0, until=1) == b'[{"n":"\xc3\xa9"}]'
+        assert log.payloads("nowhere", after=0, until=11) == b""
+        log.delete("trip")
+        with pytest.raises(ConversationDeleted):
+            log.payloads("trip", after=0, until=11)
