@@ -324,9 +324,9 @@ def _usable(id: str, fingerprint: str) -> Steps[tuple[list[Snapshot], list[Snaps
         return [], [SnapshotIgnored(id, 0, str(error))]
     faults = {each.version: fault for each in snapshots if (fault := _fault(each, fingerprint))}
     usable: list[Snapshot] = []
+    head = (yield lambda log: log.head(id)) if snapshots else None
     for snapshot in _chain([each for each in snapshots if each.version not in faults]):
-        commits = yield _read(id, snapshot.version - 1, 1)
-        if not commits or (commits[0].last, commits[0].checksum) != (snapshot.version, snapshot.checksum):
+        if not (yield from _is_in(id, Head(snapshot.version, snapshot.checksum), head)):
             faults[snapshot.version] = "the log has other commits there, or none"
             break
         usable.append(snapshot)
@@ -336,6 +336,14 @@ def _usable(id: str, fingerprint: str) -> Steps[tuple[list[Snapshot], list[Snaps
         for each in snapshots
         if each.version not in used
     ]
+
+
+def _is_in(id: str, end: Head, head: Head | None) -> Steps[bool]:
+    """Whether a commit ends there; that of the head need not be read for it, which may be a whole import."""
+    if head is not None and end.version == head.version:
+        return end == head
+    commits = yield _read(id, end.version - 1, 1)
+    return bool(commits) and commits[0].head == end
 
 
 def _fault(snapshot: Snapshot, fingerprint: str) -> str:
@@ -581,8 +589,7 @@ def _path(home: Home, id: str, version: int) -> Steps[Messages]:
         if limit >= LINE_COMMITS and home.local is not None:
             begun = begun or (yield from _begun(home, id))
             if version <= begun.version:
-                downwards: Messages = yield _line(home, begun, version)
-                return downwards + upwards[::-1]
+                return begun._messages_to(begun._state.arrays.index_of(version)) + upwards[::-1]
         commits = yield _read_back(id, version, limit)
         nodes = _nodes_of(home, commits)
         used = 0
@@ -597,22 +604,6 @@ def _path(home: Home, id: str, version: int) -> Steps[Messages]:
         grown = limit * 2 if used * 2 > len(commits) else limit // 2
         limit = min(max(grown, PATH_COMMITS_MIN), PATH_COMMITS_MAX)
     return upwards[::-1]
-
-
-def _line(home: Home, begun: Conversation, version: int) -> Callable[[Any], Any]:
-    """Read the way to a node of a conversation of which the messages are fetched; awaited, in another thread."""
-
-    def work() -> Messages:
-        return begun._messages_to(begun._state.arrays.index_of(version))
-
-    def call(log: Any) -> Any:
-        if log is home.local:
-            return work()
-        import asyncio  # a blocking program has no use for it
-
-        return asyncio.to_thread(work)
-
-    return call
 
 
 def _read_back(id: str, version: int, limit: int) -> Callable[[Any], Any]:

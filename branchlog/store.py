@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from branchlog import _steps
 from branchlog._core.codec import Application, Codec
@@ -26,6 +26,7 @@ from branchlog._steps import (
     Messages,
     Page,
     SnapshotInfo,
+    Steps,
     Summary,
     Verification,
     run,
@@ -34,7 +35,9 @@ from branchlog._steps import (
 from branchlog.conversation import Clock, Conversation, NodeLike
 from branchlog.errors import LogClosed
 from branchlog.logs.addresses import Durability, Place
-from branchlog.logs.base import Abilities, AsyncLog, GivesPayloads, Log
+from branchlog.logs.base import Abilities, AsyncLog, GivesPayloads, Log, ReadsInThreads
+
+T = TypeVar("T")
 
 
 class Store:
@@ -249,6 +252,12 @@ class AsyncStore:
         """As ``Store.within``."""
         return AsyncStore(self.log.within(namespace), clock=self._home.clock, application=self._home.codec.application)
 
+    async def _read(self, steps: Steps[T]) -> T:
+        """Make steps that only read; with a blocking log beneath, all of them on one way to a thread and back."""
+        if isinstance(self.log, ReadsInThreads):
+            return await self.log.beneath(lambda log: run(log, steps))
+        return await run_async(self.log, steps)
+
     async def create(
         self,
         id: str | None = None,
@@ -259,12 +268,12 @@ class AsyncStore:
     ) -> Conversation:
         """As ``Store.create``."""
         if id is not None:
-            await run_async(self.log, _steps.check_free(id))
+            await self._read(_steps.check_free(id))
         return _steps.started(self._home, id, title, system, metadata)
 
     async def load(self, id: str) -> Conversation:
         """As ``Store.load``."""
-        return await run_async(self.log, _steps.load(self._home, id))
+        return await self._read(_steps.load(self._home, id))
 
     async def save(self, chat: Conversation, *, on_conflict: Literal["merge", "raise"] = "merge") -> int:
         """As ``Store.save``. Saves that are made at once share one fsync."""
@@ -281,19 +290,19 @@ class AsyncStore:
 
     async def messages(self, id: str, *, at: NodeLike | Moment | None = None) -> Messages:
         """As ``Store.messages``."""
-        return await run_async(self.log, _steps.messages(self._home, id, at))
+        return await self._read(_steps.messages(self._home, id, at))
 
     async def describe(self, id: str) -> Summary:
         """As ``Store.describe``."""
-        return await run_async(self.log, _steps.describe(id))
+        return await self._read(_steps.describe(id))
 
     async def commits(self, id: str, *, after: int = 0) -> tuple[Change, ...]:
         """As ``Store.commits``."""
-        return await run_async(self.log, _steps.commits_of(self._home, id, after))
+        return await self._read(_steps.commits_of(self._home, id, after))
 
     async def changes(self, *, after: int = 0, limit: int | None = None) -> tuple[Change, ...]:
         """As ``Store.changes``."""
-        return await run_async(self.log, _steps.changes(self._home, after, limit))
+        return await self._read(_steps.changes(self._home, after, limit))
 
     async def subscribe(self, *, after: int = 0, idle_seconds: float | None = None) -> AsyncIterator[Change]:
         """As ``Store.subscribe``."""
@@ -324,15 +333,15 @@ class AsyncStore:
         after: str | None = None,
     ) -> Page:
         """As ``Store.list``."""
-        return await run_async(self.log, _steps.page(metadata, order, limit, after))
+        return await self._read(_steps.page(metadata, order, limit, after))
 
     async def find(self, prefix: str, *, limit: int = LIST_LIMIT) -> tuple[Summary, ...]:
         """As ``Store.find``."""
-        return await run_async(self.log, _steps.find(prefix, limit))
+        return await self._read(_steps.find(prefix, limit))
 
     async def count(self, *, metadata: dict[str, Json] | None = None) -> int:
         """As ``Store.count``."""
-        return await run_async(self.log, _steps.count(metadata))
+        return await self._read(_steps.count(metadata))
 
     async def snapshot(self, id: str) -> int:
         """As ``Store.snapshot``."""
@@ -340,7 +349,7 @@ class AsyncStore:
 
     async def snapshots(self, id: str) -> tuple[SnapshotInfo, ...]:
         """As ``Store.snapshots``."""
-        return await run_async(self.log, _steps.list_snapshots(self._home, id))
+        return await self._read(_steps.list_snapshots(self._home, id))
 
     async def drop_snapshots(self, id: str) -> int:
         """As ``Store.drop_snapshots``."""
@@ -348,7 +357,7 @@ class AsyncStore:
 
     async def verify(self, id: str) -> Verification:
         """As ``Store.verify``."""
-        return await run_async(self.log, _steps.verify(self._home, id))
+        return await self._read(_steps.verify(self._home, id))
 
     async def delete(self, id: str) -> None:
         """As ``Store.delete``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import statistics
 from contextlib import ExitStack
+from typing import TypeVar
 
 from benchmarks.peers.running import Lab, Running, Stopped
 from benchmarks.peers.turns import MICRO, Finding, Workload, opened
@@ -41,8 +42,15 @@ def _branches_at(lab: Lab, asked: dict[str, Workload], length: int) -> None:
         _say_elsewhere(alternative, running, places, length)
 
 
+T = TypeVar("T")
+
 FEW = 5
 """Asked of one subject in one turn."""
+
+
+def swapped(pair: list[T], start: int) -> list[T]:
+    """The two in this order or in the other, by turns: whoever comes first in a turn has nothing in its caches."""
+    return pair[::-1] if start // FEW % 2 else pair
 
 
 def _look_back(workload: Workload, running: dict[str, Running], moments: list[int], length: int) -> None:
@@ -64,7 +72,7 @@ def _switch(workload: Workload, running: dict[str, Running], places: list[int], 
     for start in range(0, len(places), FEW):
         step = {"places": places[start : start + FEW]}
         for subject in workload.turns():
-            for what, do in asked.items():
+            for what, do in swapped(list(asked.items()), start):
                 answer = workload.ask(subject, what, length, running[subject.name], do, **step)
                 if answer is None:
                     break
@@ -81,9 +89,12 @@ def _say_elsewhere(workload: Workload, running: dict[str, Running], places: list
     for start in range(0, len(places), FEW):
         few = places[start : start + FEW]
         for subject in workload.turns():
-            for what, do, step in (
-                ("alternative", "alternatives", {"places": few}),
-                ("message at the end", "say", {"count": len(few)}),
+            for what, do, step in swapped(
+                [
+                    ("alternative", "alternatives", {"places": few}),
+                    ("message at the end", "say", {"count": len(few)}),
+                ],
+                start,
             ):
                 answer = workload.ask(subject, what, length, running[subject.name], do, **step)
                 if answer is None:

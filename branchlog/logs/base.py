@@ -15,7 +15,7 @@ import enum
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import nlargest, nsmallest
 from operator import attrgetter
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import attrs
 import msgspec
@@ -30,6 +30,8 @@ from branchlog.errors import (
     LogClosed,
     VersionConflict,
 )
+
+T = TypeVar("T")
 
 NAME_BYTES_MAX = 1_024
 """UTF-8 bytes of a stream's or namespace's name: what every planned backend can index."""
@@ -217,6 +219,14 @@ class Erasure:
 
     first: int
     data: bytes
+
+
+@runtime_checkable
+class ReadsInThreads(Protocol):
+    """An async log that has a blocking one beneath, and reads it in threads of its own."""
+
+    async def beneath(self, work: Callable[[Log], T]) -> T:
+        """What some work on the blocking log comes to, done in one of these threads."""
 
 
 @runtime_checkable

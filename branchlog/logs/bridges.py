@@ -137,6 +137,9 @@ class AsyncBridge:
     def blocking(self) -> Log:
         return self._log
 
+    async def beneath(self, work: Callable[[Log], T]) -> T:
+        return await self._run(work, self._log)
+
     def within(self, namespace: str) -> AsyncBridge:
         return AsyncBridge(self._log.within(namespace), _writer=self._writer, _readers=self._readers)
 
