@@ -57,7 +57,7 @@ import msgspec
 from branchlog.commit import Commit, Head, Snapshot, erase, genesis
 from branchlog.errors import BranchlogError, ConversationDeleted, ConversationNotFound, CorruptLog
 from branchlog.logs._sqlite.connections import Durability, beside
-from branchlog.logs._sqlite.file import Ask, File, outcome_of
+from branchlog.logs._sqlite.file import Ask, File
 from branchlog.logs._sqlite.layout import DRAFTS, has_drafts
 from branchlog.logs._sqlite.listing import Listing, counting, rarest_first
 from branchlog.logs._sqlite.rows import (
@@ -165,8 +165,7 @@ class SqliteLog:
         return self._file.writers.ask(lambda writer: self._append(writer, commit, expected, entry))
 
     def append_group(self, appends: Sequence[Append]) -> list[Appended | Exception]:
-        with self._file.writing() as writer:
-            return [outcome_of(writer, self._asking(each)) for each in appends]
+        return self._file.append_group([self._asking(each) for each in appends])
 
     def _asking(self, append: Append) -> Ask:
         return lambda writer: self._append(writer, append.commit, append.expected, append.entry)

@@ -124,6 +124,15 @@ class File:
             raise outcomes[0]
         return outcomes[0]
 
+    def append_group(self, group: list[Ask]) -> list[Appended | Exception]:
+        """Appends that were asked for together; one by one if one of them spoils the transaction."""
+        with self.writers:
+            try:
+                with self._transaction() as writer:
+                    return _outcomes(writer, group)
+            except _SpoiltError:
+                return [self._append_alone(each) for each in group]
+
     def _append_alone(self, asked: Ask) -> Appended | Exception:
         """One of a group that was spoilt."""
         try:
@@ -272,7 +281,7 @@ class _SpoiltError(Exception):
     """One append of a group failed in a way that takes the transaction back."""
 
 
-def outcome_of(writer: sqlite3.Connection, asked: Ask) -> Appended | Exception:
+def _outcome(writer: sqlite3.Connection, asked: Ask) -> Appended | Exception:
     """What one append of a group comes to. A refusal that comes when something is written already concerns them all."""
     before = writer.total_changes
     answer = outcome(lambda: asked(writer))
@@ -283,6 +292,6 @@ def outcome_of(writer: sqlite3.Connection, asked: Ask) -> Appended | Exception:
 
 def _outcomes(writer: sqlite3.Connection, group: list[Ask]) -> list[Appended | Exception]:
     try:
-        return [outcome_of(writer, asked) for asked in group]
+        return [_outcome(writer, asked) for asked in group]
     except Exception as error:
         raise _SpoiltError from error
