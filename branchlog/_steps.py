@@ -460,6 +460,9 @@ def _put_snapshot(home: Home, chat: Conversation) -> Steps[None]:
         yield lambda log: log.drop_snapshots(chat.id)
         usable = []
     after = usable[-1].version if usable else 0
+    if after >= chat.saved_version:
+        chat._has_snapshot(usable[-1])  # another has taken it meanwhile
+        return
     taken = chat._take_snapshot(after, (yield from _payloads(home, chat, after)))
     if (yield lambda log: log.put_snapshot(chat.id, taken)):
         chat._has_snapshot(taken)

@@ -202,6 +202,21 @@ def test_asking_for_one(store):
     assert store.snapshots("trip") == ()
 
 
+def test_two_that_take_the_same_one(store):
+    """Who comes second leaves what the first has taken."""
+    chat = store.create("trip")
+    chat.say("user", "one")
+    store.save(chat)
+    other = store.load("trip")
+    assert store.snapshot("trip") == chat.version
+    taken = store.log.snapshots("trip")
+    for each in (chat, other):
+        _steps.run(store.log, _steps._put_snapshot(store._home, each))
+        assert each._snapshot_version == chat.version
+    assert store.log.snapshots("trip") == taken
+    check_same(store, store.load("trip"))
+
+
 def test_asking_for_those_of_no_conversation(store):
     for ask in (store.snapshot, store.snapshots, store.drop_snapshots, store.verify):
         with pytest.raises(ConversationNotFound):
