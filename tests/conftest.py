@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,12 @@ settings.load_profile(os.environ.get("BRANCHLOG_HYPOTHESIS", "default"))
 
 
 def pytest_configure() -> None:
-    """Make sure that the tests test what they are meant to: CI runs them on the built wheel, too."""
+    """Make sure that the tests test what they are meant to: CI runs them on the built wheel, too.
+
+    What a shell runs in the background ignores interruptions, and so would the programs that the tests interrupt.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     wanted = os.environ.get("BRANCHLOG_TESTED_FROM")
     if wanted and not Path(branchlog.__file__).resolve().is_relative_to(Path(wanted).resolve()):
         pytest.exit(f"branchlog was imported from {branchlog.__file__}, not from {wanted}", returncode=3)
