@@ -19,10 +19,12 @@ from uuid import uuid4
 
 import asyncpg
 
+from benchmarks.loading import decode
 from benchmarks.measure import Figure, text_of
 from branchlog.commit import Head, genesis, seal
 from branchlog.logs.base import Append, Entry, Query
 from branchlog.logs.postgres import PostgresLog
+from branchlog.store import AsyncStore
 
 sys.path.append(str(Path(__file__).parent.parent / "tests"))
 
@@ -87,6 +89,7 @@ async def _measured(server: Server, quick: bool) -> list[Figure]:
     figures = await _appends(log, pool, 100 if quick else 1_000, 5 if quick else 25)
     for length in (1_000, 10_000):
         figures += await _loads(log, pool, length)
+    figures += await _opens(log, pool, 500 if quick else 5_000)
     figures += await _lists(log, pool, 1_000 if quick else 10_000)
     await pool.close()
     await log.close()
@@ -215,6 +218,34 @@ async def _loads(log: PostgresLog, pool: asyncpg.Pool, length: int) -> list[Figu
         _check(len(await log.read(name)), length)
 
     return await _beside(f"load {length:,} events", 10, ours, bare)
+
+
+async def _opens(log: PostgresLog, pool: asyncpg.Pool, messages: int) -> list[Figure]:
+    """Load a conversation that was said message by message, its messages included: by snapshots and without.
+
+    The bare side fetches the payloads of the same commits, and decodes them.
+    """
+    store = AsyncStore(log)
+    chat = await store.create("opened")
+    for number in range(messages):
+        chat.say("user" if number % 2 == 0 else "assistant", text_of(300))
+        await store.save(chat)
+
+    async def bare() -> None:
+        query = (
+            "SELECT c.data FROM branchlog.streams s JOIN branchlog.commits c ON c.stream = s.key"
+            " WHERE s.id = 'opened' ORDER BY c.first"
+        )
+        rows = await pool.fetch(query)
+        _check(sum(len(decode(data)) for (data,) in rows), chat.version)
+
+    async def ours() -> None:
+        _check(len((await store.load("opened")).messages()), messages)
+
+    name = f"open {messages:,} messages"
+    figures = await _beside(f"{name} by snapshots", 10, ours, bare)
+    await store.drop_snapshots("opened")
+    return [*figures, *await _beside(f"{name} without snapshots", 10, ours, bare)]
 
 
 async def _lists(log: PostgresLog, pool: asyncpg.Pool, count: int) -> list[Figure]:
