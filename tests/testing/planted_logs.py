@@ -417,6 +417,10 @@ class _Late(File):
             self._check_open()
             yield self._writer
 
+    def asked(self, work):
+        with self.reading() as reader:
+            return work(reader)
+
     def forget(self):
         self.settle()
         super().forget()
