@@ -37,6 +37,13 @@ def digest_of(commits: Iterable[Commit]) -> bytes:
     return sha256(b"\n".join(commit.data for commit in commits)).digest()
 
 
+def fetched_of(stretch: Stretch, payloads: bytes, codec: Codec) -> Fetched | None:
+    """The events of a stretch; None if its payloads are not what they were: read one by one they tell what is wrong."""
+    if sha256(payloads).digest() != stretch.digest:
+        return None
+    return Fetched(stretch.after + 1, codec.decode_lines(payloads), len(payloads))
+
+
 class Fetching:
     """Fetches the events around a version, also after the store was closed.
 
@@ -71,10 +78,10 @@ class Fetching:
         if stretch is None:
             return None
         payloads = self._anyway(lambda log: _payloads(log, self._id, stretch))
-        if sha256(payloads).digest() != stretch.digest:
-            self._stretches.remove(stretch)  # reading it commit by commit will tell what is wrong
-            return None
-        return Fetched(stretch.after + 1, self._codec.decode_lines(payloads), len(payloads))
+        fetched = fetched_of(stretch, payloads, self._codec)
+        if fetched is None:
+            self._stretches.remove(stretch)
+        return fetched
 
     def _commits(self, after: int, until: int) -> Fetched:
         commits = self._anyway(lambda log: log.read(self._id, after=after, until=until))

@@ -11,7 +11,6 @@ import binascii
 import warnings
 from collections.abc import Callable, Generator, Iterable, Sequence
 from datetime import datetime
-from hashlib import sha256
 from typing import Any, Literal, TypeAlias, TypeVar, overload
 
 import attrs
@@ -20,12 +19,12 @@ import msgspec
 from branchlog._core.codec import Codec
 from branchlog._core.events import MAIN, AnyEvent, ConversationStarted, CursorMoved, NodeAdded
 from branchlog._core.message import Json, Message, check_metadata, copied, decode
-from branchlog._core.projection import Fetched, adding, parts, to_datetime
+from branchlog._core.projection import adding, parts, to_datetime
 from branchlog._core.redact import blanked
 from branchlog._core.same import different
 from branchlog._core.snapshot import Stretch
 from branchlog._core.tree import Moment
-from branchlog._fetching import STRETCH_BYTES_MAX, Fetching, digest_of
+from branchlog._fetching import STRETCH_BYTES_MAX, Fetching, digest_of, fetched_of
 from branchlog.commit import Commit, Head, Snapshot, verified
 from branchlog.conversation import Clock, Conversation, NodeLike
 from branchlog.errors import (
@@ -255,8 +254,13 @@ def load_whole(home: Home, id: str) -> Steps[Conversation]:
     Each commit is checked against the one before it here, too, whatever the log itself checks.
     """
     check_name(id, "the id of a conversation")
-    chat = Conversation(id, namespace=home.namespace, clock=home.clock, codec=home.codec)
+    chat = _empty(home, id)
     return (yield from _opened(chat, verified))
+
+
+def _empty(home: Home, id: str) -> Conversation:
+    """A conversation of this store of which nothing is read yet."""
+    return Conversation(id, namespace=home.namespace, clock=home.clock, codec=home.codec)
 
 
 def _opened(chat: Conversation, passed: Callable[[Iterable[Commit], Head], Iterable[Commit]]) -> Steps[Conversation]:
@@ -280,7 +284,7 @@ def _read(id: str, after: int, limit: int | None = None) -> Callable[[Any], Any]
 
 def _begun(home: Home, id: str) -> Steps[Conversation]:
     """A conversation that stands where the usable snapshots end; with none of them, at its beginning."""
-    chat = Conversation(id, namespace=home.namespace, clock=home.clock, codec=home.codec)
+    chat = _empty(home, id)
     if not home.uses_snapshots:
         return chat
     usable, ignored = yield from _usable(id, chat._fingerprint)
@@ -291,11 +295,11 @@ def _begun(home: Home, id: str) -> Steps[Conversation]:
             stretches = chat._lay(usable)
         except InvalidInput as error:
             warnings.warn(SnapshotIgnored(id, usable[-1].version, str(error)), stacklevel=2)
-            return Conversation(id, namespace=home.namespace, clock=home.clock, codec=home.codec)
+            return _empty(home, id)
         if home.local is not None:
             chat._fetch_by(Fetching(home.local, id, home.codec, stretches))
         elif not (yield from _filled(home, chat, stretches)):
-            return Conversation(id, namespace=home.namespace, clock=home.clock, codec=home.codec)
+            return _empty(home, id)
     return chat
 
 
@@ -306,9 +310,10 @@ def _filled(home: Home, chat: Conversation, stretches: Sequence[Stretch]) -> Ste
         return False
     for stretch in stretches:
         payloads = yield _payloads_of(chat.id, stretch)
-        if sha256(payloads).digest() != stretch.digest:
-            return False  # reading it commit by commit will tell what is wrong
-        chat._state.fill(Fetched(stretch.after + 1, home.codec.decode_lines(payloads), len(payloads)))
+        fetched = fetched_of(stretch, payloads, home.codec)
+        if fetched is None:
+            return False
+        chat._state.fill(fetched)
     return True
 
 

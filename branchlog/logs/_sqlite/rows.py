@@ -62,30 +62,25 @@ def seal_of(columns: Row) -> bytes:
 
 def checked(row: Row) -> Stream:
     """A row of ``streams`` whose seal holds."""
-    stream = Stream(*row[:-1])
-    try:
-        whole = stream.seal() == row[-1]
-    except (TypeError, ValueError):
-        whole = False
-    if not whole:
-        raise unlike(stream.id)
-    return stream
+    _check_seal(row[2], row[1:-1], row[-1])
+    return Stream(*row[:-1])
 
 
 def entry_listed(namespace: str, row: Row) -> Entry:
     """The entry of a row that a list found, if it is as it was written: in this namespace, and not deleted."""
     id, version, checksum, title, created, updated, entry, seal = row
-    try:
-        whole = seal_of((namespace, id, version, checksum, 0, title, created, updated, entry)) == seal
-    except (TypeError, ValueError):
-        whole = False
-    if not whole:
-        raise unlike(id)
+    _check_seal(id, (namespace, id, version, checksum, 0, title, created, updated, entry), seal)
     return entry_from(id, version, decode_entry(entry))
 
 
-def unlike(id: str) -> CorruptLog:
-    return CorruptLog(f"the catalog row of {id!r}", "it is not as it was written")
+def _check_seal(id: str, columns: Row, seal: bytes) -> None:
+    """Raise ``CorruptLog`` for a row of ``streams`` that is not as it was written."""
+    try:
+        whole = seal_of(columns) == seal
+    except (TypeError, ValueError):
+        whole = False
+    if not whole:
+        raise CorruptLog(f"the catalog row of {id!r}", "it is not as it was written")
 
 
 def entry_of(stream: Stream) -> Entry:
